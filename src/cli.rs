@@ -1,0 +1,223 @@
+//! Floor 8: the command line, in the ecosystem's way.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::collector::Target;
+use crate::config::{Config, LogFormat, LogLevel, Profile};
+use crate::error::Error;
+use crate::exporter::Exporter;
+
+/// Wrong usage or configuration, as `sysexits.h` has it.
+const EXIT_USAGE: u8 = 64;
+const EXIT_FAILURE: u8 = 1;
+
+/// Prometheus-native memory exporter. Without a target it watches itself; heap metrics exist only for a process that carries the
+/// exporter as a library.
+#[derive(Debug, Parser)]
+#[command(version, args_conflicts_with_subcommands = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    run: Run,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Read configuration files and say everything that is wrong with them.
+    CheckConfig {
+        /// Files to check.
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+        /// Defaults that the files override: production or development.
+        #[arg(long = "config.profile", value_name = "NAME")]
+        profile: Option<Profile>,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+struct Run {
+    /// Configuration file.
+    #[arg(long = "config.file", value_name = "FILE")]
+    config_file: Option<PathBuf>,
+    /// Defaults that the file overrides: production or development.
+    #[arg(long = "config.profile", value_name = "NAME")]
+    profile: Option<Profile>,
+    /// Address to listen on; may be repeated, port 0 takes a free one.
+    #[arg(long = "web.listen-address", value_name = "ADDRESS")]
+    listen_address: Vec<SocketAddr>,
+    /// Path of the metrics.
+    #[arg(long = "web.telemetry-path", value_name = "PATH")]
+    telemetry_path: Option<String>,
+    /// Process to watch, by number.
+    #[arg(
+        long = "target.pid",
+        value_name = "PID",
+        conflicts_with = "target_name"
+    )]
+    target_pid: Option<u32>,
+    /// Process to watch, by name; after its end the next one of that name is watched.
+    #[arg(long = "target.name", value_name = "NAME")]
+    target_name: Option<String>,
+    /// Least level that is logged: error, warn, info, debug or trace.
+    #[arg(long = "log.level", value_name = "LEVEL")]
+    log_level: Option<LogLevel>,
+    /// Format of the log: text or json.
+    #[arg(long = "log.format", value_name = "FORMAT")]
+    log_format: Option<LogFormat>,
+}
+
+/// Runs the program and says with which code it ends: 0 after a signal, 1 when it cannot start, 64 for wrong usage or configuration.
+pub fn run() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { EXIT_USAGE } else { 0 });
+        }
+    };
+    match arguments.command {
+        Some(Command::CheckConfig { files, profile }) => check(&files, profile.unwrap_or_default()),
+        None => match start(arguments.run) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                complain(&error);
+                ExitCode::from(if error.is_config() {
+                    EXIT_USAGE
+                } else {
+                    EXIT_FAILURE
+                })
+            }
+        },
+    }
+}
+
+fn check(files: &[PathBuf], profile: Profile) -> ExitCode {
+    let mut code = ExitCode::SUCCESS;
+    for file in files {
+        match Config::from_file(profile, Some(file)) {
+            Ok(_) => println!("{}: ok", file.display()),
+            Err(error) => {
+                for problem in error.problems() {
+                    eprintln!("{}: {problem}", file.display());
+                }
+                code = ExitCode::from(EXIT_USAGE);
+            }
+        }
+    }
+    code
+}
+
+fn start(run: Run) -> Result<(), Error> {
+    // Flags are variables that win over the environment, so that a wrong one is reported with everything else.
+    let flags = [
+        (
+            "WEB__LISTEN_ADDRESS",
+            (!run.listen_address.is_empty()).then(|| list(&run.listen_address)),
+        ),
+        ("WEB__TELEMETRY_PATH", run.telemetry_path),
+        (
+            "LOG__LEVEL",
+            run.log_level.map(|level| level.as_str().to_owned()),
+        ),
+        (
+            "LOG__FORMAT",
+            run.log_format.map(|format| format.as_str().to_owned()),
+        ),
+    ];
+    let flags = flags
+        .into_iter()
+        .filter_map(|(key, value)| Some((key, value?)));
+    let config = Config::from_file_and_flags(
+        run.profile.unwrap_or_default(),
+        run.config_file.as_deref(),
+        flags,
+    )?;
+    log_to_stderr(config.log.level, config.log.format);
+    let target = match (run.target_pid, run.target_name) {
+        (Some(pid), _) => Target::Pid(pid),
+        (None, Some(name)) => Target::Name(name),
+        (None, None) => Target::Own,
+    };
+    let signals = Signals::listen().map_err(Error::thread)?;
+    let exporter = Exporter::builder(config)
+        .target(target)
+        .service("memory-exporter", env!("CARGO_PKG_VERSION"))
+        .start()?;
+    for address in exporter.addresses() {
+        tracing::info!(%address, "listening");
+    }
+    signals.wait();
+    tracing::info!("stopping");
+    exporter.stop();
+    Ok(())
+}
+
+fn list(addresses: &[SocketAddr]) -> String {
+    let addresses: Vec<String> = addresses
+        .iter()
+        .map(|address| format!("{:?}", address.to_string()))
+        .collect();
+    format!("[{}]", addresses.join(", "))
+}
+
+fn complain(error: &Error) {
+    for line in error.to_string().lines() {
+        eprintln!("memory-exporter: {line}");
+    }
+}
+
+fn log_to_stderr(level: LogLevel, format: LogFormat) {
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| level.as_str().into());
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
+    match format {
+        LogFormat::Text => log
+            .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
+            .init(),
+        LogFormat::Json => log.json().init(),
+    }
+}
+
+/// SIGINT and SIGTERM.
+struct Signals {
+    runtime: tokio::runtime::Runtime,
+    interrupt: tokio::signal::unix::Signal,
+    terminate: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    fn listen() -> std::io::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_io()
+            .build()?;
+        let (interrupt, terminate) = {
+            let _runtime = runtime.enter();
+            (
+                signal(SignalKind::interrupt())?,
+                signal(SignalKind::terminate())?,
+            )
+        };
+        Ok(Self {
+            runtime,
+            interrupt,
+            terminate,
+        })
+    }
+
+    fn wait(mut self) {
+        self.runtime.block_on(async {
+            tokio::select! {
+                _ = self.interrupt.recv() => {}
+                _ = self.terminate.recv() => {}
+            }
+        });
+    }
+}

@@ -1,0 +1,227 @@
+//! jemalloc's statistics, and the forced release. The only file outside `heap/` with `unsafe`: two calls of `mallctl` that take no
+//! value, which the safe interface cannot make.
+//!
+//! Counts are never taken from here: `nmalloc` counts fills of thread caches, `nrequests` lags behind live ones.
+#![cfg_attr(feature = "jemalloc", allow(unsafe_code))]
+
+use super::{CollectError, Collector};
+
+/// What jemalloc says of itself, in bytes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct JemallocReading {
+    /// Handed out to the program and not given back.
+    pub allocated: u64,
+    /// In pages with at least one allocation.
+    pub active: u64,
+    /// In physical memory at most, metadata and unused dirty pages included.
+    pub resident: u64,
+    /// In mapped extents.
+    pub mapped: u64,
+    /// Address space kept for reuse.
+    pub retained: u64,
+    /// jemalloc's own.
+    pub metadata: u64,
+}
+
+/// What a forced release asked of the process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Released {
+    /// Other threads that were asked to give back their caches.
+    pub threads_asked: usize,
+    /// Those that did so before the arenas were purged; a sleeping thread does it when it next allocates.
+    pub threads_answered: usize,
+}
+
+/// Reads jemalloc's statistics of this process.
+#[derive(Debug)]
+pub struct JemallocCollector {
+    #[cfg(feature = "jemalloc")]
+    names: Option<mallctl::Names>,
+}
+
+const NOT_JEMALLOC: CollectError = CollectError::NoData("jemalloc does not serve this process");
+
+#[cfg(feature = "jemalloc")]
+impl JemallocCollector {
+    /// Proves by an allocation that jemalloc serves this process: where it is only linked, its statistics look plausible and mean
+    /// nothing.
+    pub fn new() -> Self {
+        let names = mallctl::serves_this_process()
+            .then(mallctl::Names::new)
+            .flatten();
+        if names.is_some() {
+            crate::heap::on_attention(mallctl::flush_own_cache);
+        }
+        Self { names }
+    }
+
+    /// Gives memory back to the kernel: asks every thread to return its cache, returns this thread's, and purges the unused pages
+    /// of all arenas. Waits up to `patience` for other threads, so never call it on a thread that must not block.
+    ///
+    /// # Errors
+    /// [`CollectError::NoData`] where jemalloc does not serve the process, else what `mallctl` said.
+    pub fn release(patience: std::time::Duration) -> Result<Released, CollectError> {
+        const STEP: std::time::Duration = std::time::Duration::from_millis(2);
+        if !mallctl::serves_this_process() {
+            return Err(NOT_JEMALLOC);
+        }
+        let attention = crate::heap::ask_for_attention();
+        mallctl::flush_own_cache();
+        mallctl::purge_all()?;
+        let until = std::time::Instant::now() + patience;
+        while attention.answered() < attention.asked() && std::time::Instant::now() < until {
+            std::thread::sleep(STEP);
+        }
+        mallctl::purge_all()?;
+        Ok(Released {
+            threads_asked: attention.asked(),
+            threads_answered: attention.answered(),
+        })
+    }
+}
+
+#[cfg(feature = "jemalloc")]
+impl Collector for JemallocCollector {
+    type Reading = JemallocReading;
+
+    const NAME: &'static str = "jemalloc";
+
+    fn collect(&mut self, reading: &mut JemallocReading) -> Result<(), CollectError> {
+        *reading = self.names.as_ref().ok_or(NOT_JEMALLOC)?.read()?;
+        Ok(())
+    }
+}
+
+#[cfg(not(feature = "jemalloc"))]
+impl JemallocCollector {
+    /// Without the feature `jemalloc` there is nothing to read.
+    pub fn new() -> Self {
+        Self {}
+    }
+
+    /// Without the feature `jemalloc` there is nothing to release.
+    ///
+    /// # Errors
+    /// Always [`CollectError::NoData`].
+    pub fn release(_patience: std::time::Duration) -> Result<Released, CollectError> {
+        Err(NOT_JEMALLOC)
+    }
+}
+
+#[cfg(not(feature = "jemalloc"))]
+impl Collector for JemallocCollector {
+    type Reading = JemallocReading;
+
+    const NAME: &'static str = "jemalloc";
+
+    fn collect(&mut self, _reading: &mut JemallocReading) -> Result<(), CollectError> {
+        Err(NOT_JEMALLOC)
+    }
+}
+
+impl Default for JemallocCollector {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(feature = "jemalloc")]
+mod mallctl {
+    use std::ffi::CStr;
+    use std::{fmt, io, ptr};
+
+    use tikv_jemalloc_ctl::{epoch, epoch_mib, stats, thread};
+
+    use super::{CollectError, JemallocReading};
+
+    /// Statistics by resolved name.
+    pub(super) struct Names {
+        epoch: epoch_mib,
+        allocated: stats::allocated_mib,
+        active: stats::active_mib,
+        resident: stats::resident_mib,
+        mapped: stats::mapped_mib,
+        retained: stats::retained_mib,
+        metadata: stats::metadata_mib,
+    }
+
+    impl fmt::Debug for Names {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.debug_struct("Names").finish_non_exhaustive()
+        }
+    }
+
+    impl Names {
+        pub(super) fn new() -> Option<Self> {
+            Some(Self {
+                epoch: epoch::mib().ok()?,
+                allocated: stats::allocated::mib().ok()?,
+                active: stats::active::mib().ok()?,
+                resident: stats::resident::mib().ok()?,
+                mapped: stats::mapped::mib().ok()?,
+                retained: stats::retained::mib().ok()?,
+                metadata: stats::metadata::mib().ok()?,
+            })
+        }
+
+        /// Advances the epoch once, then reads everything.
+        pub(super) fn read(&self) -> Result<JemallocReading, CollectError> {
+            let failed = |what: &'static str| {
+                move |cause: tikv_jemalloc_ctl::Error| {
+                    CollectError::failed(what, io::Error::other(cause.to_string()))
+                }
+            };
+            self.epoch.advance().map_err(failed("epoch"))?;
+            Ok(JemallocReading {
+                allocated: self.allocated.read().map_err(failed("stats.allocated"))? as u64,
+                active: self.active.read().map_err(failed("stats.active"))? as u64,
+                resident: self.resident.read().map_err(failed("stats.resident"))? as u64,
+                mapped: self.mapped.read().map_err(failed("stats.mapped"))? as u64,
+                retained: self.retained.read().map_err(failed("stats.retained"))? as u64,
+                metadata: self.metadata.read().map_err(failed("stats.metadata"))? as u64,
+            })
+        }
+    }
+
+    pub(super) fn serves_this_process() -> bool {
+        const PROBE: usize = 64 << 10;
+        let Ok(allocated) = thread::allocatedp::read() else {
+            return false;
+        };
+        let before = allocated.get();
+        drop(std::hint::black_box(vec![1_u8; PROBE]));
+        allocated.get().saturating_sub(before) >= PROBE as u64
+    }
+
+    /// Runs inside allocator calls: neither allocates nor panics.
+    pub(super) fn flush_own_cache() {
+        let _ = call(c"thread.tcache.flush");
+    }
+
+    pub(super) fn purge_all() -> Result<(), CollectError> {
+        // 4096 is MALLCTL_ARENAS_ALL.
+        match call(c"arena.4096.purge") {
+            0 => Ok(()),
+            code => Err(CollectError::failed(
+                "arena.4096.purge",
+                io::Error::from_raw_os_error(code),
+            )),
+        }
+    }
+
+    fn call(name: &CStr) -> i32 {
+        // SAFETY: both names that come here take neither input nor output, which jemalloc's manual wants said by null pointers;
+        // `name` ends in a zero byte.
+        unsafe {
+            tikv_jemalloc_sys::mallctl(
+                name.as_ptr(),
+                ptr::null_mut(),
+                ptr::null_mut(),
+                ptr::null_mut(),
+                0,
+            )
+        }
+    }
+}

@@ -1,0 +1,411 @@
+//! Floor 0: every knob, validated as a whole.
+//!
+//! The two profiles are the files `config/production.yaml` and `config/development.yaml`, compiled in; every default stands there
+//! and nowhere else. A user's file and the environment are laid over a profile, then everything is read at once and *every*
+//! mistake is reported.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `document.rs` | profile, file and environment become one document |
+//! | `knob.rs` | kinds of values: what is allowed, and how it is said |
+//! | `reader.rs` | reads a document section by section and collects problems |
+//! | `resource.rs` | who is speaking: resource attributes |
+
+mod document;
+mod knob;
+mod reader;
+mod resource;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::catalog::MetricNames;
+
+use document::Document;
+use reader::Section;
+
+pub(crate) use knob::is_url;
+pub use knob::{Auto, Secret};
+pub use reader::{ConfigError, Problem};
+pub use resource::{Resource, SERVICE_INSTANCE_ID, SERVICE_NAME, SERVICE_NAMESPACE, pairs};
+
+/// Prefix of the environment variables that override a key.
+pub const ENVIRONMENT_PREFIX: &str = "MEMORY_EXPORTER__";
+
+/// Port that the profiles listen on.
+pub const DEFAULT_PORT: u16 = 10_113;
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
+const SECOND: Duration = Duration::from_secs(1);
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// Everything that can be configured. Made by a profile, a file, or both; what each key means stands in `config/production.yaml`.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Config {
+    /// The HTTP server.
+    pub web: Web,
+    /// How often and how much is kept.
+    pub sampling: Sampling,
+    /// Components.
+    pub allocations: Allocations,
+    /// The memory limit.
+    pub limits: Limits,
+    /// The past.
+    pub history: HistoryConfig,
+    /// The push.
+    pub otlp: Otlp,
+    /// Thresholds.
+    pub alerts: Alerts,
+    /// Names and labels.
+    pub metrics: Metrics,
+    /// The log of the binary.
+    pub log: Log,
+}
+
+/// Section `web`.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+#[allow(
+    missing_docs,
+    reason = "each field is a key of config/production.yaml and explained there"
+)]
+pub struct Web {
+    pub listen_address: Vec<SocketAddr>,
+    pub telemetry_path: String,
+    pub cors_allowed_origins: Vec<String>,
+    pub max_connections: usize,
+    pub header_timeout: Duration,
+    pub request_timeout: Duration,
+    pub shutdown_timeout: Duration,
+}
+
+/// Section `sampling`.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+#[allow(
+    missing_docs,
+    reason = "each field is a key of config/production.yaml and explained there"
+)]
+pub struct Sampling {
+    pub interval: Duration,
+    pub max_samples: usize,
+}
+
+/// Section `allocations`.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+#[allow(
+    missing_docs,
+    reason = "each field is a key of config/production.yaml and explained there"
+)]
+pub struct Allocations {
+    pub max_components: usize,
+}
+
+/// Section `limits`.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+#[allow(
+    missing_docs,
+    reason = "each field is a key of config/production.yaml and explained there"
+)]
+pub struct Limits {
+    pub memory: Auto<u64>,
+}
+
+/// Section `history`.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+#[allow(
+    missing_docs,
+    reason = "each field is a key of config/production.yaml and explained there"
+)]
+pub struct HistoryConfig {
+    pub retention: Duration,
+}
+
+/// Section `otlp`.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+#[allow(
+    missing_docs,
+    reason = "each field is a key of config/production.yaml and explained there"
+)]
+pub struct Otlp {
+    pub enabled: bool,
+    pub endpoint: Auto<String>,
+    pub protocol: Protocol,
+    pub interval: Duration,
+    pub timeout: Duration,
+    pub headers: BTreeMap<String, Secret>,
+    pub compression: Compression,
+    pub temporality: Temporality,
+    pub metric_names: MetricNames,
+    pub resource: BTreeMap<String, String>,
+    pub ca_file: Option<PathBuf>,
+    pub cert_file: Option<PathBuf>,
+    pub key_file: Option<PathBuf>,
+}
+
+/// Section `alerts`.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+#[allow(
+    missing_docs,
+    reason = "each field is a key of config/production.yaml and explained there"
+)]
+pub struct Alerts {
+    pub thresholds: Thresholds,
+}
+
+/// Section `alerts.thresholds`. One MB is 1,048,576 bytes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+#[allow(
+    missing_docs,
+    reason = "each field is a key of config/production.yaml and explained there"
+)]
+pub struct Thresholds {
+    pub usage_warning_mb: f64,
+    pub usage_critical_mb: f64,
+    pub growth_warning_mb_per_s: f64,
+    pub growth_critical_mb_per_s: f64,
+    pub limit_warning_ratio: f64,
+    pub limit_critical_ratio: f64,
+}
+
+/// Section `metrics`.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+#[allow(
+    missing_docs,
+    reason = "each field is a key of config/production.yaml and explained there"
+)]
+pub struct Metrics {
+    pub namespace: String,
+    pub process: bool,
+    pub labels: BTreeMap<String, String>,
+}
+
+/// Section `log`.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+#[allow(
+    missing_docs,
+    reason = "each field is a key of config/production.yaml and explained there"
+)]
+pub struct Log {
+    pub level: LogLevel,
+    pub format: LogFormat,
+}
+
+knob::choices! {
+    /// How OTLP travels.
+    Protocol { "grpc" => Grpc, "http/protobuf" => HttpProtobuf }
+    /// How an export is compressed.
+    Compression { "none" => None, "gzip" => Gzip }
+    /// What a counter in an export counts from.
+    Temporality { "cumulative" => Cumulative, "delta" => Delta, "lowmemory" => LowMemory }
+    /// How much is logged.
+    LogLevel { "error" => Error, "warn" => Warn, "info" => Info, "debug" => Debug, "trace" => Trace }
+    /// How a log line looks.
+    LogFormat { "text" => Text, "json" => Json }
+    /// The two sets of defaults.
+    Profile { "production" => Production, "development" => Development }
+}
+
+impl Default for Profile {
+    /// Production, or development where the cargo feature of that name is on.
+    fn default() -> Self {
+        if cfg!(feature = "development") {
+            Self::Development
+        } else {
+            Self::Production
+        }
+    }
+}
+
+impl Default for Config {
+    /// The default [`Profile`].
+    fn default() -> Self {
+        Self::profile(Profile::default())
+    }
+}
+
+impl Config {
+    /// `config/production.yaml`.
+    pub fn production() -> Self {
+        Self::profile(Profile::Production)
+    }
+
+    /// `config/development.yaml`.
+    pub fn development() -> Self {
+        Self::profile(Profile::Development)
+    }
+
+    /// One of the two.
+    #[allow(
+        clippy::expect_used,
+        reason = "the profiles are compiled in; a test reads both"
+    )]
+    pub fn profile(profile: Profile) -> Self {
+        let mut document = Document::profile(profile).expect("the profile is valid YAML");
+        Self::read(&mut document).expect("the profile is a valid configuration")
+    }
+
+    /// A profile, overridden by a YAML document, overridden by environment variables.
+    ///
+    /// # Errors
+    /// Every mistake of the document and of the variables at once.
+    pub fn load(
+        profile: Profile,
+        yaml: &str,
+        environment: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self, ConfigError> {
+        let mut document = Document::profile(profile)?;
+        document.overlay_yaml(yaml);
+        document.overlay_environment(environment);
+        Self::read(&mut document)
+    }
+
+    /// A profile, overridden by a YAML file if there is one, overridden by the environment of this process.
+    ///
+    /// # Errors
+    /// The file cannot be read, or every mistake of the file and of the environment at once.
+    pub fn from_file(profile: Profile, file: Option<&Path>) -> Result<Self, ConfigError> {
+        Self::from_file_and_flags(profile, file, [])
+    }
+
+    /// As [`from_file`](Self::from_file), overridden by flags: names of variables without their prefix, and values.
+    pub(crate) fn from_file_and_flags(
+        profile: Profile,
+        file: Option<&Path>,
+        flags: impl IntoIterator<Item = (&'static str, String)>,
+    ) -> Result<Self, ConfigError> {
+        let yaml = match file {
+            None => String::new(),
+            Some(path) => std::fs::read_to_string(path)
+                .map_err(|cause| ConfigError::unreadable(path, &cause))?,
+        };
+        let mut environment: BTreeMap<String, String> = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .collect();
+        environment.extend(
+            flags
+                .into_iter()
+                .map(|(name, value)| (format!("{ENVIRONMENT_PREFIX}{name}"), value)),
+        );
+        Self::load(profile, &yaml, environment)
+    }
+
+    fn read(document: &mut Document) -> Result<Self, ConfigError> {
+        let (root, problems) = document.parts();
+        let mut root = Section::root(root, problems);
+        let config = Self {
+            web: root.section("web", |web| Web {
+                listen_address: web.list("listen_address"),
+                telemetry_path: web.checked("telemetry_path", knob::is_path),
+                cors_allowed_origins: web.list_checked("cors_allowed_origins", knob::is_origin),
+                max_connections: web.within("max_connections", 1..=100_000),
+                header_timeout: web.within("header_timeout", SECOND..=HOUR),
+                request_timeout: web.within("request_timeout", SECOND..=HOUR),
+                shutdown_timeout: web.within("shutdown_timeout", Duration::ZERO..=HOUR),
+            }),
+            sampling: root.section("sampling", |sampling| Sampling {
+                interval: sampling.within("interval", SECOND..=HOUR),
+                max_samples: sampling.within("max_samples", 100..=100_000),
+            }),
+            allocations: root.section("allocations", |allocations| Allocations {
+                max_components: allocations
+                    .within("max_components", 0..=crate::catalog::MAX_COMPONENTS),
+            }),
+            limits: root.section("limits", |limits| Limits {
+                memory: limits.get("memory"),
+            }),
+            history: root.section("history", |history| HistoryConfig {
+                retention: history.within("retention", HOUR..=DAY * 366),
+            }),
+            otlp: root.section("otlp", |otlp| Otlp {
+                enabled: otlp.get("enabled"),
+                endpoint: otlp.checked("endpoint", knob::is_endpoint),
+                protocol: otlp.get("protocol"),
+                interval: otlp.within("interval", SECOND..=DAY),
+                timeout: otlp.within("timeout", Duration::from_millis(1)..=HOUR),
+                headers: otlp.map("headers", knob::is_header),
+                compression: otlp.get("compression"),
+                temporality: otlp.get("temporality"),
+                metric_names: otlp.get("metric_names"),
+                resource: otlp.map("resource", knob::is_attribute),
+                ca_file: otlp.get("ca_file"),
+                cert_file: otlp.get("cert_file"),
+                key_file: otlp.get("key_file"),
+            }),
+            alerts: root.section("alerts", |alerts| Alerts {
+                thresholds: alerts.section("thresholds", |thresholds| Thresholds {
+                    usage_warning_mb: thresholds.within("usage_warning_mb", 1.0..=1e9),
+                    usage_critical_mb: thresholds.within("usage_critical_mb", 1.0..=1e9),
+                    growth_warning_mb_per_s: thresholds
+                        .within("growth_warning_mb_per_s", 0.001..=1e6),
+                    growth_critical_mb_per_s: thresholds
+                        .within("growth_critical_mb_per_s", 0.001..=1e6),
+                    limit_warning_ratio: thresholds.within("limit_warning_ratio", 0.01..=1.0),
+                    limit_critical_ratio: thresholds.within("limit_critical_ratio", 0.01..=1.0),
+                }),
+            }),
+            metrics: root.section("metrics", |metrics| Metrics {
+                namespace: metrics.checked("namespace", knob::is_namespace),
+                process: metrics.get("process"),
+                labels: metrics.map("labels", knob::is_label),
+            }),
+            log: root.section("log", |log| Log {
+                level: log.get("level"),
+                format: log.get("format"),
+            }),
+        };
+        let thresholds = &config.alerts.thresholds;
+        for (low, high, name) in [
+            (
+                thresholds.usage_warning_mb,
+                thresholds.usage_critical_mb,
+                "usage_critical_mb",
+            ),
+            (
+                thresholds.growth_warning_mb_per_s,
+                thresholds.growth_critical_mb_per_s,
+                "growth_critical_mb_per_s",
+            ),
+            (
+                thresholds.limit_warning_ratio,
+                thresholds.limit_critical_ratio,
+                "limit_critical_ratio",
+            ),
+        ] {
+            if low > high {
+                root.report(
+                    &format!("alerts.thresholds.{name}"),
+                    Some(high.to_string()),
+                    format!("at least the warning, {low}"),
+                );
+            }
+        }
+        if config.otlp.cert_file.is_some() != config.otlp.key_file.is_some() {
+            root.report(
+                "otlp.cert_file",
+                None,
+                "both cert_file and key_file, or neither".to_owned(),
+            );
+        }
+        root.finish();
+        document.outcome().map(|()| config)
+    }
+}
+
+impl fmt::Display for Profile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}

@@ -1,0 +1,392 @@
+//! Reads a document section by section. Nothing stops at the first mistake: each is noted, and what was not read is a mistake too.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
+use std::ops::RangeInclusive;
+use std::path::Path;
+use std::time::Duration;
+
+use serde_yaml::{Mapping, Value};
+
+use super::knob::Knob;
+
+/// A configuration that cannot be used, with every mistake in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigError {
+    problems: Vec<Problem>,
+}
+
+/// One mistake.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Problem {
+    /// Path of the key, as `web.listen_address`; empty when the document as a whole is meant.
+    pub key: String,
+    /// The environment variable that it came from.
+    pub variable: Option<String>,
+    /// The value, unless it must not be shown.
+    pub value: Option<String>,
+    /// What is wrong, and what is allowed.
+    pub detail: String,
+}
+
+impl ConfigError {
+    pub(crate) fn new(problems: Vec<Problem>) -> Self {
+        Self { problems }
+    }
+
+    pub(super) fn unreadable(path: &Path, cause: &io::Error) -> Self {
+        let detail = format!("cannot read {}: {cause}", path.display());
+        Self::new(vec![Problem {
+            key: String::new(),
+            variable: None,
+            value: None,
+            detail,
+        }])
+    }
+
+    /// All mistakes, in the order of the document.
+    pub fn problems(&self) -> &[Problem] {
+        &self.problems
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+/// One line per mistake.
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, problem) in self.problems.iter().enumerate() {
+            if at > 0 {
+                f.write_str("\n")?;
+            }
+            problem.fmt(f)?;
+        }
+        Ok(())
+    }
+}
+
+impl Problem {
+    /// A mistake in a variable that belongs to no key.
+    #[cfg(feature = "otlp")]
+    pub(crate) fn of_variable(variable: &str, value: Option<String>, detail: String) -> Self {
+        Self {
+            key: variable.to_owned(),
+            variable: None,
+            value,
+            detail,
+        }
+    }
+
+    /// A mistake of a key whose value need not be shown.
+    #[cfg(feature = "otlp")]
+    pub(crate) fn of_key(key: &str, detail: String) -> Self {
+        Self {
+            key: key.to_owned(),
+            variable: None,
+            value: None,
+            detail,
+        }
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.key)?;
+        if let Some(variable) = &self.variable {
+            write!(f, " (from {variable})")?;
+        }
+        if !self.key.is_empty() || self.variable.is_some() {
+            f.write_str(": ")?;
+        }
+        if let Some(value) = &self.value {
+            write!(f, "{value}: ")?;
+        }
+        f.write_str(&self.detail)
+    }
+}
+
+/// Where mistakes are noted, and which keys came from which variable.
+#[derive(Debug, Default)]
+pub(super) struct Problems {
+    pub(super) noted: Vec<Problem>,
+    pub(super) variables: BTreeMap<String, String>,
+}
+
+impl Problems {
+    pub(super) fn note(&mut self, key: &str, value: Option<String>, detail: String) {
+        let variable = self.variables.get(key).cloned();
+        self.noted.push(Problem {
+            key: key.to_owned(),
+            variable,
+            value,
+            detail,
+        });
+    }
+}
+
+/// A mapping of the document.
+pub(super) struct Section<'a> {
+    path: String,
+    map: Option<&'a Mapping>,
+    read: Vec<&'static str>,
+    problems: &'a mut Problems,
+}
+
+impl<'a> Section<'a> {
+    pub(super) fn root(document: &'a Value, problems: &'a mut Problems) -> Self {
+        Self {
+            path: String::new(),
+            map: document.as_mapping(),
+            read: Vec::new(),
+            problems,
+        }
+    }
+
+    /// Reads a section below this one.
+    pub(super) fn section<T>(
+        &mut self,
+        key: &'static str,
+        read: impl FnOnce(&mut Section<'_>) -> T,
+    ) -> T {
+        let path = self.path_of(key);
+        let value = self.value(key);
+        let map = value.and_then(Value::as_mapping);
+        if let (Some(value), None) = (value, map) {
+            self.problems.note(
+                &path,
+                Some(shown(value)),
+                "allowed: a section with keys".to_owned(),
+            );
+        }
+        let mut section = Section {
+            path,
+            map,
+            read: Vec::new(),
+            problems: self.problems,
+        };
+        let result = read(&mut section);
+        section.finish();
+        result
+    }
+
+    /// Any value of the kind.
+    pub(super) fn get<T: Knob>(&mut self, key: &'static str) -> T {
+        self.checked(key, |_| Ok(()))
+    }
+
+    /// A value in a range.
+    pub(super) fn within<T: Knob + PartialOrd + Shown>(
+        &mut self,
+        key: &'static str,
+        range: RangeInclusive<T>,
+    ) -> T {
+        self.checked(key, |value| {
+            if range.contains(value) {
+                Ok(())
+            } else {
+                Err(format!(
+                    "{} from {} to {}",
+                    T::allowed(),
+                    range.start().shown(),
+                    range.end().shown()
+                ))
+            }
+        })
+    }
+
+    /// A value that passes a check, which says what is allowed.
+    pub(super) fn checked<T: Knob>(
+        &mut self,
+        key: &'static str,
+        check: impl Fn(&T) -> Result<(), String>,
+    ) -> T {
+        let path = self.path_of(key);
+        let Some(value) = self.value(key) else {
+            return T::placeholder();
+        };
+        match T::parse(value)
+            .ok_or_else(T::allowed)
+            .and_then(|parsed| check(&parsed).map(|()| parsed))
+        {
+            Ok(parsed) => parsed,
+            Err(allowed) => {
+                self.problems
+                    .note(&path, Some(shown(value)), format!("allowed: {allowed}"));
+                T::placeholder()
+            }
+        }
+    }
+
+    /// A list of values, or a single one.
+    pub(super) fn list<T: Knob>(&mut self, key: &'static str) -> Vec<T> {
+        self.list_checked(key, |_| Ok(()))
+    }
+
+    /// A list of values that each pass a check, or a single one.
+    pub(super) fn list_checked<T: Knob>(
+        &mut self,
+        key: &'static str,
+        check: impl Fn(&T) -> Result<(), String>,
+    ) -> Vec<T> {
+        let path = self.path_of(key);
+        let values = match self.value(key) {
+            Some(Value::Sequence(values)) => values.as_slice(),
+            Some(single) => std::slice::from_ref(single),
+            None => &[],
+        };
+        let mut parsed = Vec::new();
+        for value in values {
+            match T::parse(value)
+                .ok_or_else(T::allowed)
+                .and_then(|parsed| check(&parsed).map(|()| parsed))
+            {
+                Ok(value) => parsed.push(value),
+                Err(allowed) => {
+                    self.problems
+                        .note(&path, Some(shown(value)), format!("allowed: {allowed}"))
+                }
+            }
+        }
+        parsed
+    }
+
+    /// A mapping of free keys. Values may be secrets and are not shown.
+    pub(super) fn map<T: Knob>(
+        &mut self,
+        key: &'static str,
+        check: impl Fn(&str, &T) -> Result<(), String>,
+    ) -> BTreeMap<String, T> {
+        let path = self.path_of(key);
+        let mut parsed = BTreeMap::new();
+        match self.value(key) {
+            None | Some(Value::Null) => {}
+            Some(Value::Mapping(map)) => {
+                for (name, value) in map {
+                    let name = String::parse(name).unwrap_or_default();
+                    match T::parse(value)
+                        .ok_or_else(T::allowed)
+                        .and_then(|value| check(&name, &value).map(|()| value))
+                    {
+                        Ok(value) => {
+                            parsed.insert(name, value);
+                        }
+                        Err(allowed) => {
+                            self.problems.note(
+                                &format!("{path}.{name}"),
+                                None,
+                                format!("allowed: {allowed}"),
+                            );
+                        }
+                    }
+                }
+            }
+            Some(other) => {
+                let value = (!matches!(other, Value::String(_))).then(|| shown(other));
+                self.problems
+                    .note(&path, value, "allowed: keys with values".to_owned());
+            }
+        }
+        parsed
+    }
+
+    /// Notes a mistake that only several values together make.
+    pub(super) fn report(&mut self, key: &str, value: Option<String>, allowed: String) {
+        self.problems
+            .note(key, value, format!("allowed: {allowed}"));
+    }
+
+    /// Notes the keys that nobody has read.
+    pub(super) fn finish(&mut self) {
+        for key in self.map.into_iter().flat_map(Mapping::keys) {
+            let name = String::parse(key).unwrap_or_else(|| shown(key));
+            if !self.read.contains(&name.as_str()) {
+                let path = self.path_of(&name);
+                let allowed = self.read.join(", ");
+                let detail = match nearest(&name, &self.read) {
+                    Some(near) => format!("unknown key, did you mean {near}? allowed: {allowed}"),
+                    None => format!("unknown key, allowed: {allowed}"),
+                };
+                self.problems.note(&path, None, detail);
+            }
+        }
+    }
+
+    fn value(&mut self, key: &'static str) -> Option<&'a Value> {
+        self.read.push(key);
+        self.map.and_then(|map| map.get(key))
+    }
+
+    fn path_of(&self, key: &str) -> String {
+        if self.path.is_empty() {
+            key.to_owned()
+        } else {
+            format!("{}.{key}", self.path)
+        }
+    }
+}
+
+/// How the end of a range is shown.
+pub(super) trait Shown {
+    fn shown(&self) -> String;
+}
+
+impl Shown for usize {
+    fn shown(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl Shown for f64 {
+    fn shown(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl Shown for Duration {
+    fn shown(&self) -> String {
+        humantime::format_duration(*self).to_string()
+    }
+}
+
+/// A value in one short line.
+fn shown(value: &Value) -> String {
+    const LONGEST: usize = 60;
+    let text = match value {
+        Value::Null => "nothing".to_owned(),
+        Value::String(text) => format!("{text:?}"),
+        Value::Mapping(_) => "a section".to_owned(),
+        Value::Sequence(_) => "a list".to_owned(),
+        other => serde_yaml::to_string(other)
+            .unwrap_or_default()
+            .trim()
+            .to_owned(),
+    };
+    match text.char_indices().nth(LONGEST) {
+        Some((at, _)) => format!("{}...", &text[..at]),
+        None => text,
+    }
+}
+
+/// The known key that is at most two edits away.
+fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
+    const MOST_EDITS: usize = 2;
+    let (distance, key) = known.iter().map(|key| (edits(name, key), *key)).min()?;
+    (distance <= MOST_EDITS).then_some(key)
+}
+
+/// Levenshtein distance.
+fn edits(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, from) in a.chars().enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
+        for (j, to) in b.iter().enumerate() {
+            let substituted = diagonal + usize::from(from != *to);
+            diagonal = row[j + 1];
+            row[j + 1] = substituted.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
+}

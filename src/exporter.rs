@@ -1,0 +1,307 @@
+//! Floor 7: compose. The builder, the exporter, and the one ticker that writes the history.
+//!
+//! The exporter lives on a thread of its own with a runtime of its own, so that it answers while the host's runtime is stuck.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, SystemTime};
+
+use tokio::runtime::Runtime;
+use tokio::sync::watch;
+use tokio::time::MissedTickBehavior;
+use warp::filters::BoxedFilter;
+use warp::reply::Response;
+
+use crate::collector::{Roots, Target};
+use crate::config::{Auto, Config, Resource};
+use crate::error::Error;
+use crate::exposition::{self, Api, Bound, MemoryCollector, Session, TextOptions};
+use crate::heap::Component;
+use crate::snapshot::{History, Recorder, SamplerOptions, Snapshot};
+
+/// What the exporter itself allocates counts for this component.
+static OWN: Component = Component::new("memory-exporter");
+
+/// Makes an [`Exporter`].
+#[derive(Debug, Clone)]
+pub struct Builder {
+    config: Config,
+    target: Target,
+    roots: Roots,
+    service: Option<(String, String)>,
+    serve: bool,
+}
+
+impl Builder {
+    /// Watches another process: then nothing is known of its heap, only what the kernel says. Default: this process.
+    pub fn target(mut self, target: Target) -> Self {
+        self.target = target;
+        self
+    }
+
+    /// Reads procfs and the control groups below other directories. Default: `/proc` and `/sys/fs/cgroup`.
+    pub fn roots(mut self, roots: Roots) -> Self {
+        self.roots = roots;
+        self
+    }
+
+    /// Name and version of the service, for `service.name` and `service.version` where neither the configuration nor the
+    /// environment gives them. Default: `unknown_service:` with the name of the program, and no version.
+    pub fn service(mut self, name: &str, version: &str) -> Self {
+        self.service = Some((name.to_owned(), version.to_owned()));
+        self
+    }
+
+    /// Opens no port: the metrics are shown by the host, through [`Exporter::routes`], [`Exporter::collector`] or
+    /// [`Exporter::render`]. Default: serves on `web.listen_address`.
+    pub fn without_server(mut self) -> Self {
+        self.serve = false;
+        self
+    }
+
+    /// Opens the ports, starts the thread, and returns.
+    ///
+    /// # Errors
+    /// A standard variable that makes no sense, a port that cannot be opened, or no thread to be had.
+    pub fn start(self) -> Result<Exporter, Error> {
+        let Self {
+            mut config,
+            target,
+            roots,
+            service,
+            serve,
+        } = self;
+        let _own = OWN.enter();
+        for (key, value) in service
+            .into_iter()
+            .flat_map(|(name, version)| [("service.name", name), ("service.version", version)])
+        {
+            config.otlp.resource.entry(key.to_owned()).or_insert(value);
+        }
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(Error::thread)?;
+        let bound = {
+            let _runtime = runtime.enter();
+            let addresses: &[SocketAddr] = if serve {
+                &config.web.listen_address
+            } else {
+                &[]
+            };
+            exposition::bind(addresses)?
+        };
+        let addresses = bound.addresses();
+        let resource = Resource::resolve(&config.otlp, instance(&addresses), variable);
+        let text = TextOptions::new(&config, &resource);
+        let session = Session::start();
+        let options = sampler_options(&config, target.clone(), roots);
+        let history = History::new(config.sampling.max_samples, config.history.retention);
+        let recorder = Arc::new(Recorder::new(options, history));
+        let api = Arc::new(Api::new(
+            &config,
+            Arc::clone(&recorder),
+            &target,
+            session.clone(),
+            &text,
+        ));
+        let (stop, stopping) = watch::channel(());
+        let parts = Parts {
+            #[cfg(feature = "otlp")]
+            push: crate::push::Settings::resolve(&config, resource, variable)?,
+            bound,
+            api: Arc::clone(&api),
+            recorder: Arc::clone(&recorder),
+            started: session.started,
+            config,
+        };
+        let thread = std::thread::Builder::new()
+            .name("memory-exporter".to_owned())
+            .spawn(move || parts.run(&runtime, stopping))
+            .map_err(Error::thread)?;
+        Ok(Exporter {
+            recorder,
+            api,
+            text,
+            addresses,
+            stop: Some(stop),
+            thread: Some(thread),
+        })
+    }
+}
+
+/// A running exporter. Dropping it stops it, as [`stop`](Self::stop) does.
+#[derive(Debug)]
+pub struct Exporter {
+    recorder: Arc<Recorder>,
+    api: Arc<Api>,
+    text: TextOptions,
+    addresses: Vec<SocketAddr>,
+    stop: Option<watch::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Exporter {
+    /// Starts an exporter for this process.
+    ///
+    /// # Errors
+    /// As [`Builder::start`].
+    pub fn start(config: Config) -> Result<Self, Error> {
+        Self::builder(config).start()
+    }
+
+    /// An exporter with other options than the configuration has.
+    pub fn builder(config: Config) -> Builder {
+        Builder {
+            config,
+            target: Target::Own,
+            roots: Roots::default(),
+            service: None,
+            serve: true,
+        }
+    }
+
+    /// Where the server listens; with port 0 this says which port it became. Empty without a server.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// All readings of now.
+    pub fn snapshot(&self) -> Snapshot {
+        self.recorder.snapshot()
+    }
+
+    /// The metrics as text, in the format that an `Accept` header asks for, with its content type: for any server.
+    ///
+    /// # Errors
+    /// When the encoder fails, which no reading can make it do.
+    pub fn render(&self, accept: &str) -> Result<(String, &'static str), std::fmt::Error> {
+        self.api.render(accept)
+    }
+
+    /// The metrics as a collector for a registry of the host's own. Labels and prefix are then the registry's business, and
+    /// `target_info` is left to it.
+    pub fn collector(&self) -> MemoryCollector {
+        MemoryCollector::new(Arc::clone(&self.recorder), &self.text)
+    }
+
+    /// All endpoints as a warp filter for a server of the host's own. Requests for other paths are left to other routes.
+    pub fn routes(&self) -> BoxedFilter<(Response,)> {
+        exposition::routes(Arc::clone(&self.api))
+    }
+
+    /// Stops: closes the ports, lets open requests finish, pushes once more. Returns after `web.shutdown_timeout` at the latest,
+    /// and a little.
+    pub fn stop(mut self) {
+        self.stop_now();
+    }
+
+    fn stop_now(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the exporter's thread panicked");
+        }
+    }
+}
+
+impl Drop for Exporter {
+    fn drop(&mut self) {
+        self.stop_now();
+    }
+}
+
+/// What the thread needs.
+struct Parts {
+    config: Config,
+    recorder: Arc<Recorder>,
+    api: Arc<Api>,
+    bound: Bound,
+    started: SystemTime,
+    #[cfg(feature = "otlp")]
+    push: Option<crate::push::Settings>,
+}
+
+impl Parts {
+    fn run(self, runtime: &Runtime, stopping: watch::Receiver<()>) {
+        let _own = OWN.enter();
+        self.recorder.own().claim_thread();
+        let Self {
+            config,
+            recorder,
+            api,
+            bound,
+            started,
+            ..
+        } = self;
+        let ticker = tick(
+            &recorder,
+            config.sampling.interval,
+            stopped(stopping.clone()),
+        );
+        let server = exposition::serve(bound, api, &config.web, stopped(stopping.clone()));
+        #[cfg(feature = "otlp")]
+        runtime.block_on(async {
+            let pusher = async {
+                if let Some(settings) = self.push {
+                    let pusher = crate::push::Pusher::new(settings, Arc::clone(&recorder), started);
+                    pusher
+                        .run(stopped(stopping), config.web.shutdown_timeout)
+                        .await;
+                }
+            };
+            tokio::join!(ticker, server, pusher);
+        });
+        #[cfg(not(feature = "otlp"))]
+        runtime.block_on(async {
+            let _ = started;
+            tokio::join!(ticker, server);
+        });
+    }
+}
+
+/// Ready when the exporter was told to stop.
+async fn stopped(mut stopping: watch::Receiver<()>) {
+    // The sender never sends; it goes away.
+    while stopping.changed().await.is_ok() {}
+}
+
+/// The one ticker: the only writer of the history.
+async fn tick(recorder: &Recorder, interval: Duration, stopped: impl Future<Output = ()>) {
+    let mut ticks = tokio::time::interval(interval);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    tokio::pin!(stopped);
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => recorder.tick(),
+            () = &mut stopped => return,
+        }
+    }
+}
+
+fn sampler_options(config: &Config, target: Target, roots: Roots) -> SamplerOptions {
+    let mut options = SamplerOptions::default();
+    options.target = target;
+    options.roots = roots;
+    options.max_components = config.allocations.max_components;
+    options.limit = match config.limits.memory {
+        Auto::Auto => None,
+        Auto::Set(bytes) => Some(bytes),
+    };
+    options
+}
+
+/// `host:port` of the listener, the shape of a scraped `instance`, which survives a restart; without a listener a new UUID.
+fn instance(addresses: &[SocketAddr]) -> String {
+    match (addresses.first(), sysinfo::System::host_name().ok()) {
+        (Some(address), Some(host)) => format!("{host}:{}", address.port()),
+        (Some(address), None) => address.to_string(),
+        (None, _) => uuid::Uuid::new_v4().to_string(),
+    }
+}
+
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}

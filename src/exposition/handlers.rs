@@ -1,0 +1,366 @@
+//! What each endpoint does: plain functions from a request's parts to a response.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant, SystemTime};
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use warp::http::{HeaderMap, HeaderValue, StatusCode, header};
+use warp::reply::Response;
+
+use crate::analysis::{self, Status};
+use crate::collector::{CollectError, JemallocCollector, Target};
+use crate::config::{Config, Thresholds};
+use crate::snapshot::{Point, Recorder};
+
+use super::json::{ApiError, GcView, HealthView, Session, SnapshotView, TrendView, answer};
+use super::negotiate::{Format, accepts_gzip};
+use super::text::{Scrape, TextOptions};
+
+/// Most points that a trend answers with.
+const MOST_POINTS: u128 = 11_000;
+/// Points of a trend whose interval is not given.
+const USUAL_POINTS: u32 = 60;
+const USUAL_DURATION: Duration = Duration::from_secs(3600);
+const SECOND: Duration = Duration::from_secs(1);
+/// How long a forced release waits for other threads.
+const PATIENCE: Duration = Duration::from_millis(50);
+
+/// Everything that the endpoints need.
+#[derive(Debug)]
+pub struct Api {
+    pub(super) session: Session,
+    pub(super) telemetry_path: String,
+    pub(super) cors_allowed_origins: Vec<String>,
+    recorder: Arc<Recorder>,
+    scrape: Scrape,
+    thresholds: Thresholds,
+    interval: Duration,
+    is_own: bool,
+    releasing: AtomicBool,
+    draining: AtomicBool,
+}
+
+impl Api {
+    /// Endpoints over what `recorder` reads of `target`.
+    pub fn new(
+        config: &Config,
+        recorder: Arc<Recorder>,
+        target: &Target,
+        session: Session,
+        text: &TextOptions,
+    ) -> Self {
+        Self {
+            session,
+            telemetry_path: config.web.telemetry_path.clone(),
+            cors_allowed_origins: config.web.cors_allowed_origins.clone(),
+            scrape: Scrape::new(Arc::clone(&recorder), text),
+            recorder,
+            thresholds: config.alerts.thresholds,
+            interval: config.sampling.interval,
+            is_own: *target == Target::Own,
+            releasing: AtomicBool::new(false),
+            draining: AtomicBool::new(false),
+        }
+    }
+
+    /// From now on `/-/ready` says no.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// The metrics as text, in the format that an `Accept` header asks for, with its content type.
+    ///
+    /// # Errors
+    /// When the encoder fails, which no reading can make it do.
+    pub fn render(&self, accept: &str) -> Result<(String, &'static str), std::fmt::Error> {
+        let format = Format::accepted(accept);
+        let body = self.scrape.render()?;
+        let body = match format {
+            Format::OpenMetrics => body,
+            Format::Classic => super::classic::rewrite(&body),
+        };
+        Ok((body, format.content_type()))
+    }
+}
+
+/// `GET /`
+pub(super) fn landing(api: &Api) -> Response {
+    const PAGE: &str = include_str!("landing.html");
+    let page = PAGE
+        .replace("{version}", env!("CARGO_PKG_VERSION"))
+        .replace("{telemetry_path}", &api.telemetry_path);
+    let mut response = Response::new(page.into());
+    response.headers_mut().insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("text/html; charset=utf-8"),
+    );
+    response
+}
+
+/// `GET /metrics`
+pub(super) fn metrics(api: &Api, headers: &HeaderMap) -> Response {
+    let (body, content_type) = match api.render(&joined(headers, &header::ACCEPT)) {
+        Ok(rendered) => rendered,
+        Err(error) => {
+            tracing::error!(%error, "metrics cannot be encoded");
+            return internal().respond(&api.session);
+        }
+    };
+    let compressed = accepts_gzip(&joined(headers, &header::ACCEPT_ENCODING))
+        .then(|| gzip(body.as_bytes()))
+        .flatten();
+    let is_compressed = compressed.is_some();
+    let mut response = Response::new(compressed.unwrap_or_else(|| body.into_bytes()).into());
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    headers.insert(
+        header::VARY,
+        HeaderValue::from_static("accept, accept-encoding"),
+    );
+    if is_compressed {
+        headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    }
+    response
+}
+
+/// `GET /metrics/memory/snapshot`
+pub(super) fn snapshot(api: &Api, query: &str) -> Result<Response, ApiError> {
+    parameters(query, &[])?;
+    let snapshot = api.recorder.snapshot();
+    let view = SnapshotView::new(&snapshot, &api.session);
+    Ok(answer(&api.session, StatusCode::OK, snapshot.time, view))
+}
+
+/// `GET /metrics/memory/trend?duration=1h&interval=1m`
+pub(super) fn trend(api: &Api, query: &str) -> Result<Response, ApiError> {
+    let parameters = parameters(query, &["duration", "interval"])?;
+    let history = api.recorder.history();
+    let duration =
+        duration(&parameters, "duration", SECOND, history.retention())?.unwrap_or(USUAL_DURATION);
+    let interval = duration_of_interval(api, &parameters, duration)?;
+    let now = SystemTime::now();
+    let points: Vec<Point> = history.since(now, duration).copied().collect();
+    drop(history);
+    let trend = analysis::trend(&points, now, interval);
+    Ok(answer(
+        &api.session,
+        StatusCode::OK,
+        now,
+        TrendView::new(&trend, duration, interval),
+    ))
+}
+
+fn duration_of_interval(
+    api: &Api,
+    parameters: &BTreeMap<String, String>,
+    window: Duration,
+) -> Result<Duration, ApiError> {
+    let Some(interval) = duration(parameters, "interval", SECOND, window)? else {
+        return Ok((window / USUAL_POINTS).max(api.interval));
+    };
+    if window.as_nanos() / interval.as_nanos().max(1) > MOST_POINTS {
+        let shortest = Duration::from_secs(
+            u64::try_from(window.as_nanos() / MOST_POINTS / 1_000_000_000).unwrap_or(0) + 1,
+        );
+        return Err(bad_parameter(
+            "interval",
+            &parameters["interval"],
+            &format!(
+                "at least {} for this duration",
+                humantime::format_duration(shortest)
+            ),
+        ));
+    }
+    Ok(interval)
+}
+
+/// `GET /metrics/memory/health`
+pub(super) fn health(api: &Api, query: &str) -> Result<Response, ApiError> {
+    parameters(query, &[])?;
+    let snapshot = api.recorder.snapshot();
+    let recent: Vec<Point> = api
+        .recorder
+        .history()
+        .since(snapshot.time, analysis::WINDOW)
+        .copied()
+        .collect();
+    let health = analysis::assess(&snapshot, &recent, &api.thresholds);
+    let status = match health.status {
+        Status::Critical => StatusCode::SERVICE_UNAVAILABLE,
+        Status::Healthy | Status::Warning => StatusCode::OK,
+    };
+    Ok(answer(
+        &api.session,
+        status,
+        snapshot.time,
+        HealthView::new(health, &snapshot),
+    ))
+}
+
+/// `POST /metrics/memory/gc`
+pub(super) async fn gc(api: Arc<Api>, query: String) -> Result<Response, ApiError> {
+    parameters(&query, &[])?;
+    if !api.is_own {
+        return Err(ApiError::new(
+            StatusCode::NOT_IMPLEMENTED,
+            "the memory of another process cannot be released",
+            "add the exporter to that process as a library",
+        ));
+    }
+    if api.releasing.swap(true, Ordering::AcqRel) {
+        let busy = ApiError::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "a release is in progress",
+            "try again in a second",
+        );
+        return Err(busy.with_header(header::RETRY_AFTER, "1"));
+    }
+    let worker = Arc::clone(&api);
+    // Purging can take long and waits for threads: never on the thread that answers scrapes.
+    let released = tokio::task::spawn_blocking(move || {
+        let start = Instant::now();
+        let before = worker.recorder.snapshot();
+        let released = JemallocCollector::release(PATIENCE);
+        let after = worker.recorder.snapshot();
+        (before, released, after, start.elapsed())
+    })
+    .await;
+    api.releasing.store(false, Ordering::Release);
+    match released {
+        Ok((before, Ok(released), after, duration)) => {
+            tracing::info!(?duration, "memory released");
+            let view = GcView::new(&before, &after, duration, released);
+            Ok(answer(&api.session, StatusCode::OK, after.time, view))
+        }
+        Ok((_, Err(CollectError::NoData(why)), ..)) => Err(ApiError::new(
+            StatusCode::NOT_IMPLEMENTED,
+            why,
+            "make memory_exporter::Allocator over jemalloc the global allocator",
+        )),
+        Ok((_, Err(error), ..)) => {
+            tracing::error!(%error, "memory cannot be released");
+            Err(internal())
+        }
+        Err(error) => {
+            tracing::error!(%error, "release ended early");
+            Err(internal())
+        }
+    }
+}
+
+/// `GET /-/healthy`
+pub(super) fn healthy() -> Response {
+    plain(StatusCode::OK, "memory-exporter is healthy\n")
+}
+
+/// `GET /-/ready`
+pub(super) fn ready(api: &Api) -> Response {
+    if api.draining.load(Ordering::Relaxed) {
+        plain(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "memory-exporter is shutting down\n",
+        )
+    } else {
+        plain(StatusCode::OK, "memory-exporter is ready\n")
+    }
+}
+
+fn plain(status: StatusCode, text: &'static str) -> Response {
+    let mut response = Response::new(text.into());
+    *response.status_mut() = status;
+    response.headers_mut().insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("text/plain; charset=utf-8"),
+    );
+    response
+}
+
+fn internal() -> ApiError {
+    ApiError::new(
+        StatusCode::INTERNAL_SERVER_ERROR,
+        "the request could not be answered",
+        "the log of the process says why",
+    )
+}
+
+/// All values of a header as one list.
+fn joined(headers: &HeaderMap, name: &header::HeaderName) -> String {
+    let values = headers
+        .get_all(name)
+        .iter()
+        .filter_map(|value| value.to_str().ok());
+    values.collect::<Vec<_>>().join(",")
+}
+
+fn gzip(body: &[u8]) -> Option<Vec<u8>> {
+    let mut encoder = GzEncoder::new(Vec::with_capacity(body.len() / 4), Compression::fast());
+    encoder.write_all(body).ok()?;
+    encoder.finish().ok()
+}
+
+/// The parameters of a query, each of them known and given once.
+fn parameters(query: &str, known: &[&str]) -> Result<BTreeMap<String, String>, ApiError> {
+    let mut parameters = BTreeMap::new();
+    for (name, value) in url::form_urlencoded::parse(query.as_bytes()).into_owned() {
+        if !known.contains(&name.as_str()) {
+            let help = if known.is_empty() {
+                "this endpoint takes none".to_owned()
+            } else {
+                format!("allowed: {}", known.join(", "))
+            };
+            return Err(ApiError::new(
+                StatusCode::BAD_REQUEST,
+                format!("unknown parameter {name:?}"),
+                help,
+            ));
+        }
+        if parameters.insert(name.clone(), value).is_some() {
+            let detail = format!("parameter {name} is given twice");
+            return Err(ApiError::new(
+                StatusCode::BAD_REQUEST,
+                detail,
+                "give it once",
+            ));
+        }
+    }
+    Ok(parameters)
+}
+
+/// A duration parameter in a range.
+fn duration(
+    parameters: &BTreeMap<String, String>,
+    name: &str,
+    shortest: Duration,
+    longest: Duration,
+) -> Result<Option<Duration>, ApiError> {
+    let Some(text) = parameters.get(name) else {
+        return Ok(None);
+    };
+    match humantime::parse_duration(text) {
+        Ok(duration) if (shortest..=longest).contains(&duration) => Ok(Some(duration)),
+        _ => {
+            let (shortest, longest) = (
+                humantime::format_duration(shortest),
+                humantime::format_duration(longest),
+            );
+            Err(bad_parameter(
+                name,
+                text,
+                &format!("a duration such as 30s, 5m or 1h from {shortest} to {longest}"),
+            ))
+        }
+    }
+}
+
+fn bad_parameter(name: &str, value: &str, allowed: &str) -> ApiError {
+    let detail = format!("parameter {name} is {value:?}");
+    ApiError::new(
+        StatusCode::BAD_REQUEST,
+        detail,
+        format!("allowed: {allowed}"),
+    )
+}

@@ -1,0 +1,25 @@
+//! Floor 6: show, by pull. One warp server answers everything.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `text.rs` | families become OpenMetrics |
+//! | `classic.rs` | OpenMetrics becomes the text format 0.0.4 |
+//! | `negotiate.rs` | what the client accepts |
+//! | `json.rs` | the shape of every JSON answer and error |
+//! | `handlers.rs` | what each endpoint does |
+//! | `routes.rs` | which request goes where, and who may send it |
+//! | `server.rs` | the accept loop: limits, time-outs, draining |
+
+mod classic;
+mod handlers;
+mod json;
+mod negotiate;
+mod routes;
+mod server;
+mod text;
+
+pub use handlers::Api;
+pub use json::Session;
+pub use routes::{Peer, routes, with_fallback};
+pub use server::{Bound, ServerError, bind, serve};
+pub use text::{MemoryCollector, TextOptions};

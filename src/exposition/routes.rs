@@ -1,0 +1,281 @@
+//! Which request goes where, and who may send it. The grammar only; what an endpoint does stands in `handlers.rs`.
+
+use std::convert::Infallible;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use warp::filters::BoxedFilter;
+use warp::http::{HeaderMap, Method, StatusCode, header};
+use warp::reject::{Reject, Rejection};
+use warp::reply::Response;
+use warp::{Filter, Reply};
+
+use super::handlers::{self, Api};
+use super::json::ApiError;
+
+/// Address of the client, which our server puts into each request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Peer(pub SocketAddr);
+
+/// An error of ours on its way through warp.
+impl Reject for ApiError {}
+
+/// All endpoints, to be mounted in any warp server. Requests for other paths are left to other routes.
+///
+/// Where the address of the client is not known, requests that are for loopback only are refused.
+pub fn routes(api: Arc<Api>) -> BoxedFilter<(Response,)> {
+    let recovering = Arc::clone(&api);
+    landing(&api)
+        .or(metrics(&api))
+        .unify()
+        .or(snapshot(&api))
+        .unify()
+        .or(trend(&api))
+        .unify()
+        .or(health(&api))
+        .unify()
+        .or(gc(&api))
+        .unify()
+        .or(healthy())
+        .unify()
+        .or(ready(&api))
+        .unify()
+        .recover(move |rejection| recover(Arc::clone(&recovering), rejection))
+        .unify()
+        .boxed()
+}
+
+/// All endpoints, an answer for every other path, and CORS: what our own server serves.
+pub fn with_fallback(api: Arc<Api>) -> BoxedFilter<(Response,)> {
+    let lost = Arc::clone(&api);
+    let not_found = warp::any().map(move || {
+        let help = "GET / lists what there is";
+        ApiError::new(StatusCode::NOT_FOUND, "there is nothing at this path", help)
+            .respond(&lost.session)
+    });
+    let all = routes(Arc::clone(&api)).or(not_found).unify();
+    if api.cors_allowed_origins.is_empty() {
+        return all.boxed();
+    }
+    let cors = warp::cors()
+        .allow_methods([Method::GET, Method::HEAD, Method::POST])
+        .allow_header(header::CONTENT_TYPE);
+    let cors = if api.cors_allowed_origins.iter().any(|origin| origin == "*") {
+        cors.allow_any_origin()
+    } else {
+        cors.allow_origins(api.cors_allowed_origins.iter().map(String::as_str))
+    };
+    let forbidden = move |rejection: Rejection| {
+        let api = Arc::clone(&api);
+        async move {
+            if rejection.find::<warp::cors::CorsForbidden>().is_none() {
+                return Err(rejection);
+            }
+            let help = "add the origin to web.cors_allowed_origins";
+            Ok(ApiError::new(
+                StatusCode::FORBIDDEN,
+                "this origin, method or header is not allowed",
+                help,
+            )
+            .respond(&api.session))
+        }
+    };
+    all.with(cors)
+        .map(Reply::into_response)
+        .recover(forbidden)
+        .unify()
+        .boxed()
+}
+
+/// `GET /`
+fn landing(api: &Arc<Api>) -> BoxedFilter<(Response,)> {
+    warp::path::end()
+        .and(reading())
+        .and(with(api))
+        .map(|api: Arc<Api>| handlers::landing(&api))
+        .boxed()
+}
+
+/// `GET /metrics`, or wherever the configuration puts it
+fn metrics(api: &Arc<Api>) -> BoxedFilter<(Response,)> {
+    let expected = api.telemetry_path.clone();
+    warp::path::full()
+        .and_then(move |path: warp::path::FullPath| {
+            let is_here = path.as_str() == expected;
+            async move {
+                if is_here {
+                    Ok(())
+                } else {
+                    Err(warp::reject::not_found())
+                }
+            }
+        })
+        .untuple_one()
+        .and(reading())
+        .and(with(api))
+        .and(warp::header::headers_cloned())
+        .map(|api: Arc<Api>, headers: HeaderMap| handlers::metrics(&api, &headers))
+        .boxed()
+}
+
+/// `GET /metrics/memory/snapshot`
+fn snapshot(api: &Arc<Api>) -> BoxedFilter<(Response,)> {
+    warp::path!("metrics" / "memory" / "snapshot")
+        .and(reading())
+        .and(with(api))
+        .and(query())
+        .and_then(|api: Arc<Api>, query: String| async move {
+            rejecting(handlers::snapshot(&api, &query))
+        })
+        .boxed()
+}
+
+/// `GET /metrics/memory/trend`
+fn trend(api: &Arc<Api>) -> BoxedFilter<(Response,)> {
+    warp::path!("metrics" / "memory" / "trend")
+        .and(reading())
+        .and(with(api))
+        .and(query())
+        .and_then(
+            |api: Arc<Api>, query: String| async move { rejecting(handlers::trend(&api, &query)) },
+        )
+        .boxed()
+}
+
+/// `GET /metrics/memory/health`
+fn health(api: &Arc<Api>) -> BoxedFilter<(Response,)> {
+    warp::path!("metrics" / "memory" / "health")
+        .and(reading())
+        .and(with(api))
+        .and(query())
+        .and_then(|api: Arc<Api>, query: String| async move {
+            rejecting(handlers::health(&api, &query))
+        })
+        .boxed()
+}
+
+/// `POST /metrics/memory/gc`
+fn gc(api: &Arc<Api>) -> BoxedFilter<(Response,)> {
+    warp::path!("metrics" / "memory" / "gc")
+        .and(method(&[Method::POST], "POST"))
+        .and(from_loopback(api))
+        .and(with(api))
+        .and(query())
+        .and_then(|api: Arc<Api>, query: String| async move {
+            rejecting(handlers::gc(api, query).await)
+        })
+        .boxed()
+}
+
+/// `GET /-/healthy`
+fn healthy() -> BoxedFilter<(Response,)> {
+    warp::path!("-" / "healthy")
+        .and(reading())
+        .map(handlers::healthy)
+        .boxed()
+}
+
+/// `GET /-/ready`
+fn ready(api: &Arc<Api>) -> BoxedFilter<(Response,)> {
+    warp::path!("-" / "ready")
+        .and(reading())
+        .and(with(api))
+        .map(|api: Arc<Api>| handlers::ready(&api))
+        .boxed()
+}
+
+fn with(api: &Arc<Api>) -> impl Filter<Extract = (Arc<Api>,), Error = Infallible> + Clone + use<> {
+    let api = Arc::clone(api);
+    warp::any().map(move || Arc::clone(&api))
+}
+
+/// GET, and HEAD, which hyper answers without the body.
+fn reading() -> impl Filter<Extract = (), Error = Rejection> + Clone {
+    method(&[Method::GET, Method::HEAD], "GET, HEAD")
+}
+
+/// One of these methods, else 405 with `Allow`. Comes behind the path, so that an unknown path is 404 for every method.
+fn method(
+    allowed: &'static [Method],
+    names: &'static str,
+) -> impl Filter<Extract = (), Error = Rejection> + Clone {
+    warp::method()
+        .and_then(move |method: Method| async move {
+            if allowed.contains(&method) {
+                return Ok(());
+            }
+            let detail = format!("{method} is not allowed here");
+            let error = ApiError::new(
+                StatusCode::METHOD_NOT_ALLOWED,
+                detail,
+                format!("allowed: {names}"),
+            );
+            Err(warp::reject::custom(
+                error.with_header(header::ALLOW, names),
+            ))
+        })
+        .untuple_one()
+}
+
+/// The query, empty when there is none.
+fn query() -> impl Filter<Extract = (String,), Error = Infallible> + Clone {
+    warp::query::raw().or(warp::any().map(String::new)).unify()
+}
+
+/// Lets through who sits on this machine, and no page of another origin that a browser on this machine has open.
+fn from_loopback(api: &Arc<Api>) -> impl Filter<Extract = (), Error = Rejection> + Clone + use<> {
+    warp::ext::optional::<Peer>()
+        .and(warp::addr::remote())
+        .and(warp::header::headers_cloned())
+        .and(with(api))
+        .and_then(|peer: Option<Peer>, remote: Option<SocketAddr>, headers: HeaderMap, api: Arc<Api>| async move {
+            let address = peer.map(|peer| peer.0).or(remote).map(|address| address.ip().to_canonical());
+            if !address.is_some_and(|address: IpAddr| address.is_loopback()) {
+                let help = "send the request from the machine that the process runs on";
+                return Err(reject(ApiError::new(StatusCode::FORBIDDEN, "only loopback may do this", help)));
+            }
+            if !is_own_origin(&headers, &api.cors_allowed_origins) {
+                let help = "add the origin to web.cors_allowed_origins";
+                return Err(reject(ApiError::new(StatusCode::FORBIDDEN, "a page of another origin may not do this", help)));
+            }
+            Ok(())
+        })
+        .untuple_one()
+}
+
+/// Whether a request comes from no page, from a page of this server, or from one that is allowed.
+fn is_own_origin(headers: &HeaderMap, allowed: &[String]) -> bool {
+    let Some(origin) = headers.get(header::ORIGIN) else {
+        return true;
+    };
+    let Ok(origin) = origin.to_str() else {
+        return false;
+    };
+    let host = headers
+        .get(header::HOST)
+        .and_then(|host| host.to_str().ok());
+    let same = host.is_some_and(|host| {
+        origin
+            .split_once("://")
+            .is_some_and(|(_, authority)| authority == host)
+    });
+    same || allowed
+        .iter()
+        .any(|allowed| allowed == "*" || allowed == origin)
+}
+
+fn rejecting(result: Result<Response, ApiError>) -> Result<Response, Rejection> {
+    result.map_err(reject)
+}
+
+fn reject(error: ApiError) -> Rejection {
+    warp::reject::custom(error)
+}
+
+/// Answers our own errors; what is not ours goes on to other routes.
+async fn recover(api: Arc<Api>, rejection: Rejection) -> Result<Response, Rejection> {
+    match rejection.find::<ApiError>() {
+        Some(error) => Ok(error.clone().respond(&api.session)),
+        None => Err(rejection),
+    }
+}

@@ -1,0 +1,375 @@
+//! The accept loop. warp brings filters but neither time-outs nor limits, so its service runs under hyper here.
+//!
+//! Every wait has an end, and a flood cannot lock anybody out: when all places are taken, the connection that has waited longest
+//! without a request makes room for the new one.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::panic::AssertUnwindSafe;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use hyper::body::{Body, Incoming};
+use hyper::service::{Service, service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::Notify;
+use tokio::task::AbortHandle;
+use warp::http::{Request, StatusCode};
+use warp::reply::Response;
+
+use crate::config::Web;
+
+use super::handlers::Api;
+use super::json::ApiError;
+use super::routes::{Peer, with_fallback};
+
+/// Connections that may wait for the accept loop.
+const BACKLOG: u32 = 1_024;
+const MAX_HEADERS: usize = 64;
+const MAX_HEADER_BYTES: usize = 16 << 10;
+/// No endpoint reads a body; a small one is tolerated.
+const MAX_BODY_BYTES: u64 = 64 << 10;
+/// Pause after an error of `accept`, which usually means that there are no file descriptors left.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// An address cannot be listened on.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {address}: {cause}{}", hint(.cause))]
+pub struct ServerError {
+    address: SocketAddr,
+    #[source]
+    cause: io::Error,
+}
+
+fn hint(cause: &io::Error) -> &'static str {
+    match cause.kind() {
+        io::ErrorKind::AddrInUse => {
+            "; another process has the port: choose one with --web.listen-address or web.listen_address"
+        }
+        io::ErrorKind::PermissionDenied => "; ports below 1024 need a privilege",
+        io::ErrorKind::AddrNotAvailable => "; this machine does not have the address",
+        _ => "",
+    }
+}
+
+/// Listeners that are open but not served yet.
+#[derive(Debug)]
+pub struct Bound {
+    listeners: Vec<TcpListener>,
+}
+
+impl Bound {
+    /// Where they listen; with port 0 this says which port it became.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.listeners
+            .iter()
+            .filter_map(|listener| listener.local_addr().ok())
+            .collect()
+    }
+}
+
+/// Opens all listeners, or none. Must be called in the runtime that will serve them.
+///
+/// # Errors
+/// The first address that cannot be listened on.
+pub fn bind(addresses: &[SocketAddr]) -> Result<Bound, ServerError> {
+    let listen = |address: SocketAddr| -> io::Result<TcpListener> {
+        let socket = if address.is_ipv4() {
+            TcpSocket::new_v4()?
+        } else {
+            TcpSocket::new_v6()?
+        };
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        socket.listen(BACKLOG)
+    };
+    let open = |address: &SocketAddr| {
+        listen(*address).map_err(|cause| ServerError {
+            address: *address,
+            cause,
+        })
+    };
+    Ok(Bound {
+        listeners: addresses.iter().map(open).collect::<Result<_, _>>()?,
+    })
+}
+
+/// Serves until `shutdown` is ready; then closes the listeners at once, lets open requests finish, and cuts off what is not done
+/// after `web.shutdown_timeout`.
+pub async fn serve(bound: Bound, api: Arc<Api>, web: &Web, shutdown: impl Future<Output = ()>) {
+    let graceful = GracefulShutdown::new();
+    let shared = Arc::new(Shared {
+        service: TowerToHyperService::new(warp::service(with_fallback(Arc::clone(&api)))),
+        places: Places::new(web.max_connections),
+        header_timeout: web.header_timeout,
+        request_timeout: web.request_timeout,
+        api,
+    });
+    let accepting = bound
+        .listeners
+        .into_iter()
+        .map(|listener| accept(listener, Arc::clone(&shared), &graceful));
+    tokio::select! {
+        _ = futures_util::future::join_all(accepting) => {}
+        () = shutdown => {}
+    }
+    // The accept loops, and with them the listeners, are gone here.
+    shared.api.drain();
+    if tokio::time::timeout(web.shutdown_timeout, graceful.shutdown())
+        .await
+        .is_err()
+    {
+        tracing::warn!("open connections are cut off");
+        shared.places.evict_all();
+    }
+}
+
+struct Shared<S> {
+    service: S,
+    api: Arc<Api>,
+    places: Arc<Places>,
+    header_timeout: Duration,
+    request_timeout: Duration,
+}
+
+async fn accept<S>(
+    listener: TcpListener,
+    shared: Arc<Shared<S>>,
+    graceful: &GracefulShutdown,
+) -> Infallible
+where
+    S: Service<Request<Incoming>, Response = Response, Error = Infallible>
+        + Clone
+        + Send
+        + Sync
+        + 'static,
+    S::Future: Send,
+{
+    loop {
+        shared.places.wait().await;
+        let (stream, peer) = match listener.accept().await {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                tracing::debug!(%error, "connection cannot be accepted");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        let place = Places::take(&shared.places);
+        let id = place.id;
+        let task = tokio::spawn(connection(
+            stream,
+            peer,
+            Arc::clone(&shared),
+            place,
+            graceful.watcher(),
+        ));
+        shared.places.occupied_by(id, task.abort_handle());
+    }
+}
+
+async fn connection<S>(
+    stream: TcpStream,
+    peer: SocketAddr,
+    shared: Arc<Shared<S>>,
+    place: Place,
+    watcher: hyper_util::server::graceful::Watcher,
+) where
+    S: Service<Request<Incoming>, Response = Response, Error = Infallible>
+        + Clone
+        + Send
+        + Sync
+        + 'static,
+    S::Future: Send,
+{
+    let busy = Arc::clone(&place.busy);
+    let service = service_fn(|mut request: Request<Incoming>| {
+        request.extensions_mut().insert(Peer(peer));
+        let (shared, busy) = (Arc::clone(&shared), Arc::clone(&busy));
+        async move {
+            busy.store(true, Ordering::Relaxed);
+            let response = respond(&shared, request).await;
+            busy.store(false, Ordering::Relaxed);
+            shared.places.changed.notify_one();
+            Ok::<_, Infallible>(response)
+        }
+    });
+    let mut http = hyper::server::conn::http1::Builder::new();
+    http.timer(TokioTimer::new())
+        .header_read_timeout(shared.header_timeout)
+        .max_buf_size(MAX_HEADER_BYTES)
+        .max_headers(MAX_HEADERS);
+    if let Err(error) = watcher
+        .watch(http.serve_connection(TokioIo::new(stream), service))
+        .await
+    {
+        // Time-outs of idle connections come here too.
+        tracing::debug!(%error, %peer, "connection ended");
+    }
+    drop(place);
+}
+
+async fn respond<S>(shared: &Shared<S>, request: Request<Incoming>) -> Response
+where
+    S: Service<Request<Incoming>, Response = Response, Error = Infallible>,
+{
+    let session = &shared.api.session;
+    if request.body().size_hint().lower() > MAX_BODY_BYTES {
+        let help = "send no body; no endpoint reads one";
+        return ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large", help)
+            .respond(session);
+    }
+    let answer = AssertUnwindSafe(shared.service.call(request)).catch_unwind();
+    match tokio::time::timeout(shared.request_timeout, answer).await {
+        Ok(Ok(Ok(response))) => response,
+        Ok(Ok(Err(never))) => match never {},
+        Ok(Err(_panic)) => {
+            tracing::error!("a request handler panicked");
+            let help = "the log of the process says why";
+            ApiError::new(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "the request could not be answered",
+                help,
+            )
+            .respond(session)
+        }
+        Err(_elapsed) => {
+            let help = "try again, or raise web.request_timeout";
+            ApiError::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "the answer took too long",
+                help,
+            )
+            .respond(session)
+        }
+    }
+}
+
+/// Places for connections. All of them may be taken by clients that send nothing: such a client loses its place to a new one.
+struct Places {
+    most: usize,
+    open: Mutex<Open>,
+    /// A place is free again, or a request has ended.
+    changed: Notify,
+}
+
+/// Connections by age.
+#[derive(Default)]
+struct Open {
+    next: u64,
+    connections: BTreeMap<u64, Connection>,
+}
+
+struct Connection {
+    busy: Arc<AtomicBool>,
+    task: Option<AbortHandle>,
+}
+
+/// A place that is taken until it is dropped.
+struct Place {
+    id: u64,
+    /// A request is being answered.
+    busy: Arc<AtomicBool>,
+    places: Arc<Places>,
+}
+
+impl Places {
+    fn new(most: usize) -> Arc<Self> {
+        Arc::new(Self {
+            most,
+            open: Mutex::default(),
+            changed: Notify::new(),
+        })
+    }
+
+    /// Waits until there is a place, or one that can be taken away.
+    async fn wait(&self) {
+        loop {
+            let changed = self.changed.notified();
+            let is_full = {
+                let open = self.open();
+                open.connections.len() >= self.most && open.idle().is_none()
+            };
+            if !is_full {
+                return;
+            }
+            changed.await;
+        }
+    }
+
+    fn take(places: &Arc<Self>) -> Place {
+        let mut open = places.open();
+        if open.connections.len() >= places.most
+            && let Some(oldest) = open.idle()
+        {
+            open.evict(oldest);
+        }
+        let id = open.next;
+        open.next += 1;
+        let busy = Arc::new(AtomicBool::new(false));
+        open.connections.insert(
+            id,
+            Connection {
+                busy: Arc::clone(&busy),
+                task: None,
+            },
+        );
+        drop(open);
+        Place {
+            id,
+            busy,
+            places: Arc::clone(places),
+        }
+    }
+
+    fn occupied_by(&self, id: u64, task: AbortHandle) {
+        if let Some(connection) = self.open().connections.get_mut(&id) {
+            connection.task = Some(task);
+        }
+    }
+
+    fn evict_all(&self) {
+        let mut open = self.open();
+        while let Some(id) = open.connections.keys().next().copied() {
+            open.evict(id);
+        }
+    }
+
+    fn open(&self) -> MutexGuard<'_, Open> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Open {
+    /// The oldest connection without a request.
+    fn idle(&self) -> Option<u64> {
+        self.connections
+            .iter()
+            .find(|(_, connection)| !connection.busy.load(Ordering::Relaxed))
+            .map(|(id, _)| *id)
+    }
+
+    fn evict(&mut self, id: u64) {
+        if let Some(task) = self
+            .connections
+            .remove(&id)
+            .and_then(|connection| connection.task)
+        {
+            task.abort();
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.places.open().connections.remove(&self.id);
+        self.places.changed.notify_one();
+    }
+}

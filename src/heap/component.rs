@@ -1,0 +1,138 @@
+//! Whose memory is this? Names for the parts of a program, and the thread's current one.
+
+use std::marker::PhantomData;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+use crate::catalog::MAX_COMPONENTS;
+
+use super::threads;
+
+/// Component of what is allocated outside any scope.
+pub const UNATTRIBUTED: &str = "unattributed";
+
+/// Component of everything whose own name found no room.
+pub const OTHER: &str = "other";
+
+pub(super) type ComponentId = u8;
+pub(super) const UNATTRIBUTED_ID: ComponentId = 0;
+pub(super) const OTHER_ID: ComponentId = 1;
+/// Components that a thread can count for.
+pub(super) const SLOTS: usize = MAX_COMPONENTS + 2;
+const UNRESOLVED: ComponentId = ComponentId::MAX;
+
+static NAMES: [OnceLock<&'static str>; SLOTS] = [const { OnceLock::new() }; SLOTS];
+/// Held while a name is added. Not in the path of an allocation: only `enter` of a new component comes here.
+static ADDING: Mutex<()> = Mutex::new(());
+static DROPPED: AtomicU64 = AtomicU64::new(0);
+
+/// A part of the program that memory is charged to.
+///
+/// ```
+/// use memory_exporter::Component;
+///
+/// static CACHE: Component = Component::new("cache");
+///
+/// fn fill() -> Vec<u8> {
+///     let _scope = CACHE.enter();
+///     vec![0; 4096] // counted for "cache"
+/// }
+/// # assert_eq!(fill().len(), 4096);
+/// ```
+///
+/// Two components of one name are one component. Names should come from code, never from data: a process can name
+/// [`MAX_COMPONENTS`](crate::catalog::MAX_COMPONENTS); what comes later counts for [`OTHER`] and as a dropped name.
+#[derive(Debug)]
+pub struct Component {
+    name: &'static str,
+    id: AtomicU8,
+}
+
+impl Component {
+    /// A component of this name; nothing is registered before it is first entered.
+    pub const fn new(name: &'static str) -> Self {
+        Self {
+            name,
+            id: AtomicU8::new(UNRESOLVED),
+        }
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// Charges what this thread allocates to the component until the guard is dropped. Guards nest.
+    ///
+    /// Charged is who allocates, not who holds later, and a guard does not follow work to other threads: use
+    /// [`InComponent`](super::InComponent) for futures.
+    #[must_use = "the component is left when the guard is dropped"]
+    pub fn enter(&self) -> ComponentGuard {
+        ComponentGuard::new(self.id())
+    }
+
+    pub(super) fn id(&self) -> ComponentId {
+        match self.id.load(Ordering::Relaxed) {
+            UNRESOLVED => {
+                let id = id_of(self.name);
+                self.id.store(id, Ordering::Relaxed);
+                id
+            }
+            id => id,
+        }
+    }
+}
+
+/// Keeps a component entered on the thread that made it.
+#[derive(Debug)]
+pub struct ComponentGuard {
+    previous: ComponentId,
+    /// A guard speaks of its own thread: not `Send`.
+    thread: PhantomData<*const ()>,
+}
+
+impl ComponentGuard {
+    pub(super) fn new(component: ComponentId) -> Self {
+        Self {
+            previous: threads::enter(component),
+            thread: PhantomData,
+        }
+    }
+}
+
+impl Drop for ComponentGuard {
+    fn drop(&mut self) {
+        threads::enter(self.previous);
+    }
+}
+
+/// Names of all components so far, by identifier.
+pub(super) fn names() -> impl Iterator<Item = &'static str> {
+    [UNATTRIBUTED, OTHER]
+        .into_iter()
+        .chain(NAMES.iter().skip(2).map_while(OnceLock::get).copied())
+}
+
+/// The identifier of a name, which is registered if there is room.
+pub(super) fn id_of(name: &str) -> ComponentId {
+    let find = || names().position(|known| known == name);
+    let id = find().or_else(|| {
+        let _adding = ADDING.lock().unwrap_or_else(PoisonError::into_inner);
+        find().or_else(|| {
+            let free = names().count();
+            let Some(slot) = NAMES.get(free) else {
+                DROPPED.fetch_add(1, Ordering::Relaxed);
+                return None;
+            };
+            let kept: &'static str = Box::leak(name.into()); // at most MAX_COMPONENTS times
+            slot.set(kept).ok().map(|()| free)
+        })
+    });
+    id.and_then(|id| ComponentId::try_from(id).ok())
+        .unwrap_or(OTHER_ID)
+}
+
+/// How many times a new name found no room.
+pub fn dropped_components() -> u64 {
+    DROPPED.load(Ordering::Relaxed)
+}

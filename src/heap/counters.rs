@@ -1,0 +1,220 @@
+//! What is counted, and how: one thread writes a set of counters, anybody may read it.
+//!
+//! A counter is an atomic that its one writer updates by a plain load and a plain store. No update is lost, because nobody else
+//! writes; no reader sees half a number, because it is an atomic; and no lock prefix stands in the path of an allocation.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::catalog::{OPERATIONS, SIZE_BOUNDS};
+
+/// Number of size buckets: the bounds of `memory.allocation.size_bytes` and what lies above the last.
+pub const BUCKETS: usize = SIZE_BOUNDS.len() + 1;
+
+/// What the program asked for: the index of an entry of [`OPERATIONS`].
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Operation {
+    Alloc = 0,
+    AllocZeroed = 1,
+    Realloc = 2,
+}
+
+/// Counters of one component on one thread. All zero bytes are a valid, empty set.
+#[repr(C, align(64))]
+#[derive(Debug)]
+pub(super) struct Counters {
+    operations: [SizeCounters; OPERATIONS.len()],
+    deallocations: AtomicU64,
+    deallocated_bytes: AtomicU64,
+}
+
+#[repr(C)]
+#[derive(Debug)]
+struct SizeCounters {
+    buckets: [AtomicU64; BUCKETS],
+    bytes: AtomicU64,
+}
+
+impl Counters {
+    pub(super) const fn new() -> Self {
+        const ZERO: SizeCounters = SizeCounters {
+            buckets: [const { AtomicU64::new(0) }; BUCKETS],
+            bytes: AtomicU64::new(0),
+        };
+        Self {
+            operations: [ZERO; OPERATIONS.len()],
+            deallocations: AtomicU64::new(0),
+            deallocated_bytes: AtomicU64::new(0),
+        }
+    }
+
+    /// Counts an operation that succeeded. `add` is how the caller may write: [`add_owned`] or [`add_shared`].
+    #[inline(always)]
+    pub(super) fn operation(
+        &self,
+        operation: Operation,
+        size: usize,
+        add: impl Fn(&AtomicU64, u64),
+    ) {
+        let counters = &self.operations[operation as usize];
+        add(&counters.buckets[bucket(size)], 1);
+        add(&counters.bytes, size as u64);
+    }
+
+    /// Counts a block given back.
+    #[inline(always)]
+    pub(super) fn deallocation(&self, size: usize, add: impl Fn(&AtomicU64, u64)) {
+        add(&self.deallocations, 1);
+        add(&self.deallocated_bytes, size as u64);
+    }
+
+    /// Counts what a realloc gave back: bytes, but no block.
+    #[inline(always)]
+    pub(super) fn returned(&self, size: usize, add: impl Fn(&AtomicU64, u64)) {
+        add(&self.deallocated_bytes, size as u64);
+    }
+
+    /// Operations so far.
+    pub(super) fn total(&self) -> u64 {
+        self.operations
+            .iter()
+            .flat_map(|counters| &counters.buckets)
+            .map(|cell| cell.load(Ordering::Relaxed))
+            .sum()
+    }
+
+    /// Adds these counters to a reading.
+    pub(super) fn add_to(&self, component: &mut ComponentCounts, deallocations: &mut SizeTotal) {
+        for (sum, counters) in component.operations.iter_mut().zip(&self.operations) {
+            for (sum, cell) in sum.buckets.iter_mut().zip(&counters.buckets) {
+                *sum = sum.saturating_add(cell.load(Ordering::Relaxed));
+            }
+            sum.bytes = sum
+                .bytes
+                .saturating_add(counters.bytes.load(Ordering::Relaxed));
+        }
+        deallocations.count = deallocations
+            .count
+            .saturating_add(self.deallocations.load(Ordering::Relaxed));
+        deallocations.bytes = deallocations
+            .bytes
+            .saturating_add(self.deallocated_bytes.load(Ordering::Relaxed));
+    }
+}
+
+/// Adds to a counter that only this thread writes.
+#[inline(always)]
+pub(super) fn add_owned(cell: &AtomicU64, amount: u64) {
+    cell.store(
+        cell.load(Ordering::Relaxed).wrapping_add(amount),
+        Ordering::Relaxed,
+    );
+}
+
+/// Adds to a counter that several threads may write.
+pub(super) fn add_shared(cell: &AtomicU64, amount: u64) {
+    cell.fetch_add(amount, Ordering::Relaxed);
+}
+
+/// The bucket of a size: the first bound that is not below it.
+///
+/// The bounds are 4², 4³ ... 4¹³, so the index is the number of base-4 digits of `size - 1`, less two.
+#[inline(always)]
+fn bucket(size: usize) -> usize {
+    let bits = usize::BITS - (size.wrapping_sub(1) | 15).leading_zeros();
+    ((bits as usize).div_ceil(2) - 2).min(BUCKETS - 1)
+}
+
+/// A reading of all counters of all threads, those that ended included.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Counts {
+    /// One entry per component that is known, in the order in which they were first named; the first two are
+    /// [`UNATTRIBUTED`](super::UNATTRIBUTED) and [`OTHER`](super::OTHER).
+    pub components: Vec<ComponentCounts>,
+    /// Blocks given back, and the bytes given back with them or by a realloc.
+    pub deallocations: SizeTotal,
+}
+
+/// A number of things and their bytes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SizeTotal {
+    /// How many.
+    pub count: u64,
+    /// How many bytes in all.
+    pub bytes: u64,
+}
+
+/// What one component asked for since the process started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ComponentCounts {
+    /// The component's name.
+    pub name: &'static str,
+    /// One entry per operation, in the order of [`OPERATIONS`].
+    pub operations: [SizeCounts; OPERATIONS.len()],
+}
+
+/// Sizes of one operation.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SizeCounts {
+    /// Operations by size; the bounds are [`SIZE_BOUNDS`], the last bucket lies above them. Not cumulative.
+    pub buckets: [u64; BUCKETS],
+    /// Bytes asked for in all.
+    pub bytes: u64,
+}
+
+impl SizeCounts {
+    /// Number of operations.
+    pub fn count(&self) -> u64 {
+        self.buckets
+            .iter()
+            .fold(0, |sum, bucket| sum.saturating_add(*bucket))
+    }
+
+    /// Adds another reading to this one.
+    pub fn merge(&mut self, other: &Self) {
+        for (sum, bucket) in self.buckets.iter_mut().zip(&other.buckets) {
+            *sum = sum.saturating_add(*bucket);
+        }
+        self.bytes = self.bytes.saturating_add(other.bytes);
+    }
+}
+
+impl ComponentCounts {
+    /// A component that has asked for nothing yet.
+    pub fn new(name: &'static str) -> Self {
+        Self {
+            name,
+            operations: Default::default(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bucket_of_a_size_is_the_first_bound_not_below_it() {
+        let slow = |size: u64| {
+            SIZE_BOUNDS
+                .iter()
+                .position(|bound| size <= *bound)
+                .unwrap_or(SIZE_BOUNDS.len())
+        };
+        for size in (1..=70_000).chain(
+            SIZE_BOUNDS
+                .iter()
+                .flat_map(|bound| [bound - 1, *bound, bound + 1]),
+        ) {
+            assert_eq!(
+                bucket(usize::try_from(size).unwrap()),
+                slow(size),
+                "size {size}"
+            );
+        }
+        assert_eq!(bucket(usize::MAX), BUCKETS - 1);
+        assert!(bucket(0) < BUCKETS);
+    }
+}

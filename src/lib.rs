@@ -1,0 +1,82 @@
+//! Prometheus-native memory exporter.
+//!
+//! Two lines put it into a service: one makes [`Allocator`] the global allocator, one starts the [`Exporter`]. From then on the
+//! service answers `GET /metrics` for Prometheus, pushes the same series through OTLP if told to, and shows snapshot, trend and
+//! health as JSON, all from a thread of the exporter's own.
+//!
+//! ```
+//! use memory_exporter::{Allocator, Config, Exporter};
+//!
+//! #[global_allocator]
+//! static ALLOCATOR: Allocator = Allocator::new();
+//!
+//! fn main() -> Result<(), memory_exporter::Error> {
+//!     # let mut config = Config::production();
+//!     # config.web.listen_address = vec!["127.0.0.1:0".parse().unwrap()];
+//!     # #[cfg(any())]
+//!     let config = Config::production();
+//!     let exporter = Exporter::start(config)?;
+//!     // ... the service ...
+//!     exporter.stop();
+//!     Ok(())
+//! }
+//! ```
+//!
+//! # How it is built
+//!
+//! Data flows up, imports point down; nothing imports its own floor or above, and `tests/it/architecture.rs` sees to it.
+//!
+//! | floor | modules | do |
+//! |---|---|---|
+//! | 8 | `main.rs`, `cli.rs` | start |
+//! | 7 | [`Exporter`], [`Error`] | compose: builder, the one ticker |
+//! | 6 | [`exposition`], `push` | show: pull, push |
+//! | 4 | [`analysis`] | derive: trend, health |
+//! | 3 | [`snapshot`] | freeze: snapshot, history |
+//! | 2 | [`collector`] | read: heap, jemalloc, process, control group |
+//! | 1 | [`heap`] | instrument: the allocator wrapper; all `unsafe` but two calls is here |
+//! | 0 | [`catalog`], [`config`] | name and tune |
+//!
+//! The life of one number: `collector/jemalloc.rs` advances the epoch once and reads `stats.resident`; `snapshot/sampler.rs` freezes it
+//! with its siblings and the time; the ticker, and only the ticker, adds the moment to `snapshot/history.rs`; a scrape takes a fresh
+//! snapshot by the same function, `snapshot/families.rs` says which metric the number is, and `exposition/text.rs` prints it; the push
+//! does the same with `push/encode.rs`. Nobody else reads the allocator.
+
+// Floor 0: name and tune.
+pub mod catalog;
+pub mod config;
+
+// Floor 1: instrument.
+pub mod heap;
+
+// Floor 2: read.
+pub mod collector;
+
+// Floor 3: freeze.
+pub mod snapshot;
+
+// Floor 4: derive.
+pub mod analysis;
+
+// Floor 6: show.
+pub mod exposition;
+#[cfg(feature = "otlp")]
+mod push;
+
+// Floor 7: compose.
+mod error;
+mod exporter;
+
+// Floor 8: start.
+#[cfg(feature = "cli")]
+#[doc(hidden)]
+pub mod cli;
+
+pub use collector::Target;
+pub use config::{Config, ConfigError};
+pub use error::Error;
+pub use exporter::{Builder, Exporter};
+#[cfg(feature = "spans")]
+pub use heap::ComponentLayer;
+pub use heap::{Allocator, Component, ComponentGuard, InComponent};
+pub use snapshot::Snapshot;

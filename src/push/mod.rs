@@ -1,0 +1,148 @@
+//! Floor 6: show, by push. Families become OTLP and go out by gRPC or http/protobuf.
+//!
+//! The OpenTelemetry SDK cannot carry histograms that are counted already, so messages and transport are our own;
+//! `opentelemetry-otlp` gives the names of the variables, and in the tests it is the oracle.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `settings.rs` | configuration and the standard variables become one set of settings |
+//! | `encode.rs` | families become an export request |
+//! | `transport.rs` | a request goes out once |
+//! | `tls.rs` | certificates |
+//!
+//! What is in memory is one request, however long the receiver is away: counters are sent as totals, and a delta counts from the last
+//! snapshot that was acknowledged, so an outage loses no increment.
+
+mod encode;
+mod settings;
+mod tls;
+mod transport;
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
+
+use crate::snapshot::{Recorder, Snapshot};
+
+use encode::Encoder;
+use transport::{Failure, Transport};
+
+pub(crate) use settings::Settings;
+
+const FIRST_BACKOFF: Duration = Duration::from_millis(500);
+const LONGEST_BACKOFF: Duration = Duration::from_secs(30);
+
+/// Pushes at an interval.
+pub(crate) struct Pusher {
+    settings: Settings,
+    encoder: Encoder,
+    transport: Transport,
+    recorder: Arc<Recorder>,
+    /// The last snapshot that the receiver acknowledged; kept where deltas are sent.
+    acknowledged: Option<Snapshot>,
+    /// The receiver asked not to be called before.
+    not_before: Option<Instant>,
+    backoff: Duration,
+    is_failing: bool,
+}
+
+impl Pusher {
+    /// A pusher; must be made in the runtime that it will run in.
+    pub(crate) fn new(settings: Settings, recorder: Arc<Recorder>, started: SystemTime) -> Self {
+        Self {
+            encoder: Encoder::new(&settings, started),
+            transport: Transport::new(&settings),
+            settings,
+            recorder,
+            acknowledged: None,
+            not_before: None,
+            backoff: FIRST_BACKOFF,
+            is_failing: false,
+        }
+    }
+
+    /// Pushes now and at every interval until `shutdown` is ready, then once more, for at most `grace`.
+    pub(crate) async fn run(mut self, shutdown: impl Future<Output = ()>, grace: Duration) {
+        tokio::pin!(shutdown);
+        let mut ticks = interval(self.settings.interval);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let export = async {
+                ticks.tick().await;
+                if self
+                    .not_before
+                    .is_none_or(|moment| Instant::now() >= moment)
+                {
+                    self.export(Instant::now() + self.settings.export_timeout)
+                        .await;
+                }
+            };
+            tokio::select! {
+                () = export => {}
+                () = &mut shutdown => break,
+            }
+        }
+        let _ = timeout(grace, self.export(Instant::now())).await;
+    }
+
+    /// Sends a fresh snapshot, again and again until it is acknowledged, refused for good, or `deadline` has passed. At least once.
+    async fn export(&mut self, deadline: Instant) {
+        let snapshot = self.recorder.snapshot();
+        let request = self.encoder.request(&snapshot, self.acknowledged.as_ref());
+        loop {
+            let sent = timeout(self.settings.timeout, self.transport.send(&request));
+            let failure = match sent.await {
+                Ok(Ok(accepted)) => return self.succeeded(snapshot, &accepted),
+                Ok(Err(failure)) => failure,
+                Err(_elapsed) => Failure::retryable(
+                    None,
+                    format!("no answer within {:?}", self.settings.timeout),
+                ),
+            };
+            let Some(hint) = failure.retry else {
+                return self.failed(&failure.why);
+            };
+            let pause = hint.unwrap_or_default().max(self.jittered_backoff());
+            if Instant::now() + pause > deadline {
+                self.not_before = hint.map(|hint| Instant::now() + hint);
+                return self.failed(&failure.why);
+            }
+            sleep(pause).await;
+        }
+    }
+
+    fn succeeded(&mut self, snapshot: Snapshot, accepted: &transport::Accepted) {
+        self.recorder.own().otlp_succeeded(accepted.rejected_points);
+        if accepted.rejected_points > 0 {
+            let (points, message) = (accepted.rejected_points, accepted.message.as_str());
+            tracing::warn!(points, message, "the OTLP receiver rejected points");
+        }
+        if self.is_failing {
+            tracing::info!("the OTLP receiver takes exports again");
+        }
+        self.is_failing = false;
+        self.backoff = FIRST_BACKOFF;
+        self.not_before = None;
+        if self.encoder.needs_baseline() {
+            self.acknowledged = Some(snapshot);
+        }
+    }
+
+    /// Told once, however long it lasts.
+    fn failed(&mut self, why: &str) {
+        self.recorder.own().otlp_failed();
+        if self.is_failing {
+            tracing::debug!(why, "OTLP export failed again");
+        } else {
+            tracing::warn!(why, endpoint = %self.settings.endpoint, "OTLP export failed, will go on trying");
+        }
+        self.is_failing = true;
+    }
+
+    fn jittered_backoff(&mut self) -> Duration {
+        let backoff = self.backoff;
+        self.backoff = (backoff * 2).min(LONGEST_BACKOFF);
+        backoff.mul_f64(0.5 + fastrand::f64())
+    }
+}

@@ -1,0 +1,130 @@
+//! Certificates for a receiver behind TLS.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ClientConfig, RootCertStore};
+use tonic::transport::{Certificate, ClientTlsConfig, Identity};
+
+use crate::config::Problem;
+
+/// PEM files.
+#[derive(Debug, Clone, Default)]
+pub(super) struct TlsFiles {
+    pub(super) ca: Option<PathBuf>,
+    pub(super) cert: Option<PathBuf>,
+    pub(super) key: Option<PathBuf>,
+}
+
+/// What stood in the files.
+#[derive(Clone, Default)]
+pub(super) struct Certificates {
+    ca: Option<Vec<u8>>,
+    /// Certificate and key.
+    identity: Option<(Vec<u8>, Vec<u8>)>,
+}
+
+impl std::fmt::Debug for Certificates {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Certificates")
+            .field("ca", &self.ca.is_some())
+            .field("identity", &self.identity.is_some())
+            .finish()
+    }
+}
+
+impl Certificates {
+    /// Reads the files and notes what cannot be read or is not what it should be.
+    pub(super) fn read(files: &TlsFiles, problems: &mut Vec<Problem>) -> Self {
+        let mut read = |key: &str, path: &Option<PathBuf>, check: fn(&[u8]) -> bool, what: &str| {
+            let path = path.as_deref()?;
+            match read_pem(path, check, what) {
+                Ok(bytes) => Some(bytes),
+                Err(detail) => {
+                    problems.push(Problem::of_key(key, detail));
+                    None
+                }
+            }
+        };
+        let ca = read("otlp.ca_file", &files.ca, has_certificate, "a certificate");
+        let cert = read(
+            "otlp.cert_file",
+            &files.cert,
+            has_certificate,
+            "a certificate",
+        );
+        let key = read("otlp.key_file", &files.key, has_key, "a private key");
+        if files.cert.is_some() != files.key.is_some() {
+            problems.push(Problem::of_key(
+                "otlp.cert_file",
+                "allowed: both cert_file and key_file, or neither".to_owned(),
+            ));
+        }
+        Self {
+            ca,
+            identity: cert.zip(key),
+        }
+    }
+
+    /// For gRPC.
+    pub(super) fn for_tonic(&self) -> ClientTlsConfig {
+        let config = match &self.ca {
+            Some(ca) => ClientTlsConfig::new().ca_certificate(Certificate::from_pem(ca)),
+            None => ClientTlsConfig::new().with_native_roots(),
+        };
+        match &self.identity {
+            Some((cert, key)) => config.identity(Identity::from_pem(cert, key)),
+            None => config,
+        }
+    }
+
+    /// For HTTP. The provider is named, because rustls panics in a program that has two.
+    pub(super) fn for_rustls(&self) -> Result<ClientConfig, rustls::Error> {
+        let mut roots = RootCertStore::empty();
+        match &self.ca {
+            Some(ca) => {
+                roots.add_parsable_certificates(
+                    CertificateDer::pem_slice_iter(ca).filter_map(Result::ok),
+                );
+            }
+            None => {
+                roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+            }
+        }
+        let config =
+            ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+                .with_safe_default_protocol_versions()?
+                .with_root_certificates(roots);
+        match &self.identity {
+            None => Ok(config.with_no_client_auth()),
+            Some((cert, key)) => {
+                let chain = CertificateDer::pem_slice_iter(cert)
+                    .filter_map(Result::ok)
+                    .collect();
+                let key = PrivateKeyDer::from_pem_slice(key)
+                    .map_err(|error| rustls::Error::General(error.to_string()))?;
+                config.with_client_auth_cert(chain, key)
+            }
+        }
+    }
+}
+
+fn read_pem(path: &Path, check: fn(&[u8]) -> bool, what: &str) -> Result<Vec<u8>, String> {
+    let bytes =
+        std::fs::read(path).map_err(|cause| format!("cannot read {}: {cause}", path.display()))?;
+    if check(&bytes) {
+        Ok(bytes)
+    } else {
+        Err(format!("{} holds no PEM of {what}", path.display()))
+    }
+}
+
+fn has_certificate(pem: &[u8]) -> bool {
+    CertificateDer::pem_slice_iter(pem).any(|certificate| certificate.is_ok())
+}
+
+fn has_key(pem: &[u8]) -> bool {
+    PrivateKeyDer::from_pem_slice(pem).is_ok()
+}

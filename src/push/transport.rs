@@ -1,0 +1,276 @@
+//! A request goes out once, and what comes back is sorted: taken, try again, or never.
+
+use std::io::Write;
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use flate2::Compression as Level;
+use flate2::write::GzEncoder;
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::header::{
+    CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, USER_AGENT,
+};
+use hyper::{Method, Request, StatusCode};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use opentelemetry_proto::tonic::collector::metrics::v1::metrics_service_client::MetricsServiceClient;
+use opentelemetry_proto::tonic::collector::metrics::v1::{
+    ExportMetricsServiceRequest, ExportMetricsServiceResponse,
+};
+use prost::Message;
+use tonic::codec::CompressionEncoding;
+use tonic::metadata::{AsciiMetadataKey, AsciiMetadataValue, MetadataMap};
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Status};
+use tonic_types::StatusExt;
+
+use crate::config::{Compression, Protocol};
+
+use super::Settings;
+
+const AGENT: &str = concat!("memory-exporter/", env!("CARGO_PKG_VERSION"));
+/// More of an answer is not read.
+const MOST_OF_ANSWER: usize = 64 << 10;
+/// An answer that refuses is shown up to here.
+const MOST_OF_REASON: usize = 200;
+
+/// The way to the receiver. Connects when it is used.
+pub(super) enum Transport {
+    Grpc {
+        client: MetricsServiceClient<Channel>,
+        metadata: MetadataMap,
+    },
+    Http {
+        client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+        uri: String,
+        headers: HeaderMap,
+        gzip: bool,
+    },
+    /// The settings make no transport, which every export says.
+    Unusable(String),
+}
+
+/// The receiver took a request, perhaps without some points.
+#[derive(Debug, Default)]
+pub(super) struct Accepted {
+    pub(super) rejected_points: u64,
+    pub(super) message: String,
+}
+
+/// The receiver did not take a request.
+#[derive(Debug)]
+pub(super) struct Failure {
+    /// Whether it may take it later, and when it said so.
+    pub(super) retry: Option<Option<Duration>>,
+    pub(super) why: String,
+}
+
+impl Failure {
+    pub(super) fn retryable(hint: Option<Duration>, why: String) -> Self {
+        Self {
+            retry: Some(hint),
+            why,
+        }
+    }
+
+    fn fatal(why: String) -> Self {
+        Self { retry: None, why }
+    }
+}
+
+impl Transport {
+    pub(super) fn new(settings: &Settings) -> Self {
+        let made = match settings.protocol {
+            Protocol::Grpc => grpc(settings),
+            Protocol::HttpProtobuf => http(settings),
+        };
+        made.unwrap_or_else(Self::Unusable)
+    }
+
+    pub(super) async fn send(
+        &self,
+        request: &ExportMetricsServiceRequest,
+    ) -> Result<Accepted, Failure> {
+        match self {
+            Self::Grpc { client, metadata } => {
+                let mut message = tonic::Request::new(request.clone());
+                *message.metadata_mut() = metadata.clone();
+                let answer = client.clone().export(message).await;
+                answer
+                    .map(|answer| accepted(answer.into_inner()))
+                    .map_err(|status| refused(&status))
+            }
+            Self::Http {
+                client,
+                uri,
+                headers,
+                gzip,
+            } => {
+                let mut message = Request::new(Full::new(body(request, *gzip)));
+                *message.method_mut() = Method::POST;
+                *message.uri_mut() = uri
+                    .parse()
+                    .map_err(|_| Failure::fatal(format!("{uri} is not a URL")))?;
+                *message.headers_mut() = headers.clone();
+                let answer = client.request(message).await;
+                let answer =
+                    answer.map_err(|error| Failure::retryable(None, with_causes(&error)))?;
+                let (parts, content) = answer.into_parts();
+                let content = Limited::new(content, MOST_OF_ANSWER).collect().await;
+                let content = content
+                    .map(http_body_util::Collected::to_bytes)
+                    .unwrap_or_default();
+                judge(parts.status, &parts.headers, &content)
+            }
+            Self::Unusable(why) => Err(Failure::fatal(why.clone())),
+        }
+    }
+}
+
+fn grpc(settings: &Settings) -> Result<Transport, String> {
+    let mut endpoint = Endpoint::from_shared(settings.endpoint.clone())
+        .and_then(|endpoint| endpoint.user_agent(AGENT))
+        .map_err(|error| with_causes(&error))?
+        .connect_timeout(settings.timeout);
+    if settings.endpoint.starts_with("https:") {
+        endpoint = endpoint
+            .tls_config(settings.certificates.for_tonic())
+            .map_err(|error| with_causes(&error))?;
+    }
+    let mut client = MetricsServiceClient::new(endpoint.connect_lazy())
+        .accept_compressed(CompressionEncoding::Gzip);
+    if settings.compression == Compression::Gzip {
+        client = client.send_compressed(CompressionEncoding::Gzip);
+    }
+    let mut metadata = MetadataMap::new();
+    for (name, value) in &settings.headers {
+        let key = AsciiMetadataKey::from_bytes(name.to_ascii_lowercase().as_bytes())
+            .map_err(|_| format!("{name} is no metadata key"))?;
+        let value = AsciiMetadataValue::try_from(value.reveal())
+            .map_err(|_| format!("the value of {name} is no metadata value"))?;
+        metadata.insert(key, value);
+    }
+    Ok(Transport::Grpc { client, metadata })
+}
+
+fn http(settings: &Settings) -> Result<Transport, String> {
+    let tls = settings
+        .certificates
+        .for_rustls()
+        .map_err(|error| error.to_string())?;
+    let connector = HttpsConnectorBuilder::new()
+        .with_tls_config(tls)
+        .https_or_http()
+        .enable_http1()
+        .build();
+    let gzip = settings.compression == Compression::Gzip;
+    let mut headers = HeaderMap::new();
+    headers.insert(
+        CONTENT_TYPE,
+        HeaderValue::from_static("application/x-protobuf"),
+    );
+    headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
+    if gzip {
+        headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    }
+    for (name, value) in &settings.headers {
+        let key = HeaderName::from_bytes(name.as_bytes())
+            .map_err(|_| format!("{name} is no header name"))?;
+        let mut value = HeaderValue::from_str(value.reveal())
+            .map_err(|_| format!("the value of {name} is no header value"))?;
+        value.set_sensitive(true);
+        headers.insert(key, value);
+    }
+    let client = Client::builder(TokioExecutor::new()).build(connector);
+    Ok(Transport::Http {
+        client,
+        uri: settings.endpoint.clone(),
+        headers,
+        gzip,
+    })
+}
+
+fn body(request: &ExportMetricsServiceRequest, gzip: bool) -> Bytes {
+    let encoded = request.encode_to_vec();
+    if !gzip {
+        return encoded.into();
+    }
+    let mut encoder = GzEncoder::new(Vec::with_capacity(encoded.len() / 4), Level::fast());
+    // Writing into memory cannot fail.
+    let _ = encoder.write_all(&encoded);
+    encoder.finish().unwrap_or_default().into()
+}
+
+fn accepted(answer: ExportMetricsServiceResponse) -> Accepted {
+    let partial = answer.partial_success.unwrap_or_default();
+    Accepted {
+        rejected_points: u64::try_from(partial.rejected_data_points).unwrap_or(0),
+        message: partial.error_message,
+    }
+}
+
+/// The codes that OTLP's specification calls retryable; `ResourceExhausted` only where the server says when.
+fn refused(status: &Status) -> Failure {
+    let hint = status
+        .get_details_retry_info()
+        .and_then(|info| info.retry_delay);
+    let why = match std::error::Error::source(status) {
+        Some(cause) => format!(
+            "{}: {}: {}",
+            status.code(),
+            status.message(),
+            with_causes(cause)
+        ),
+        None => format!("{}: {}", status.code(), status.message()),
+    };
+    match status.code() {
+        Code::Cancelled
+        | Code::DeadlineExceeded
+        | Code::Aborted
+        | Code::OutOfRange
+        | Code::Unavailable
+        | Code::DataLoss => Failure::retryable(hint, why),
+        Code::ResourceExhausted if hint.is_some() => Failure::retryable(hint, why),
+        _ => Failure::fatal(why),
+    }
+}
+
+fn judge(status: StatusCode, headers: &HeaderMap, content: &Bytes) -> Result<Accepted, Failure> {
+    if status.is_success() {
+        // A receiver that answers with something else has still taken the request.
+        return Ok(ExportMetricsServiceResponse::decode(content.clone())
+            .map(accepted)
+            .unwrap_or_default());
+    }
+    let why = format!(
+        "{status}: {}",
+        String::from_utf8_lossy(&content[..content.len().min(MOST_OF_REASON)]).trim()
+    );
+    match status.as_u16() {
+        429 | 502 | 503 | 504 => Err(Failure::retryable(retry_after(headers), why)),
+        _ => Err(Failure::fatal(why)),
+    }
+}
+
+/// `Retry-After` in seconds or as a date.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    let seconds = || text.parse().ok().map(Duration::from_secs);
+    let date = || {
+        httpdate::parse_http_date(text)
+            .ok()?
+            .duration_since(SystemTime::now())
+            .ok()
+    };
+    seconds().or_else(date)
+}
+
+/// An error with its causes: most of them say only "transport error" by themselves.
+fn with_causes(error: &(dyn std::error::Error + 'static)) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    let mut parts: Vec<String> = causes.map(ToString::to_string).collect();
+    parts.dedup();
+    parts.join(": ")
+}

@@ -1,0 +1,377 @@
+//! Which reading stands behind which metric: the one place where a definition of the catalog meets a number.
+//!
+//! Scrape, push and JSON all walk over these families, so they cannot differ in series, labels or values. A metric without a reading
+//! has no family.
+
+use std::time::Duration;
+
+use crate::catalog::{self, Group, MetricDef, OPERATIONS, SIZE_BOUNDS, SIZE_CATEGORIES};
+use crate::collector::{
+    CgroupCollector, Collector, HeapCollector, JemallocCollector, ProcessCollector,
+};
+use crate::heap::BUCKETS;
+
+use super::{Reading, Snapshot};
+
+/// Labels of a sample, in the order of the definition.
+pub type Labels = Vec<(&'static str, &'static str)>;
+
+/// All samples of one metric.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Family<'a> {
+    /// Its definition.
+    pub def: &'static MetricDef,
+    /// Its samples; never empty.
+    pub samples: Vec<Sample<'a>>,
+}
+
+/// One value of one metric.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Sample<'a> {
+    /// Its labels.
+    pub labels: Labels,
+    /// Its value.
+    pub value: Value<'a>,
+}
+
+/// A value.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Value<'a> {
+    /// A whole number.
+    Integer(u64),
+    /// Any number.
+    Float(f64),
+    /// Counts per bucket, not cumulative, the last one above all bounds; and the sum of what was counted.
+    Histogram {
+        /// One count more than the definition has bounds.
+        buckets: &'a [u64],
+        /// Sum of the values.
+        sum: u64,
+    },
+}
+
+impl Snapshot {
+    /// Everything that was read, in the order of the catalog. `standard` says whether the standard `process_*` metrics are wanted.
+    pub fn families(&self, standard: bool) -> Vec<Family<'_>> {
+        let mut families = Families {
+            families: Vec::with_capacity(catalog::ALL.len()),
+            standard,
+        };
+        self.fixed(&mut families);
+        self.companions(&mut families);
+        self.standard(&mut families);
+        self.exporter(&mut families);
+        families.families
+    }
+
+    fn fixed<'a>(&'a self, families: &mut Families<'a>) {
+        let process = self.process.get();
+        families.integer(&catalog::RSS_BYTES, process.map(|process| process.rss));
+        families.integer(&catalog::HEAP_BYTES, self.heap_bytes());
+        families.integer(
+            &catalog::VIRTUAL_BYTES,
+            process.map(|process| process.virtual_size),
+        );
+
+        let components = self
+            .heap
+            .get()
+            .map(|counts| counts.components.as_slice())
+            .unwrap_or_default();
+        let by_operation = || {
+            components.iter().flat_map(|component| {
+                let with_names = OPERATIONS.iter().zip(&component.operations);
+                with_names.map(|(name, sizes)| {
+                    (
+                        vec![("component", component.name), ("operation", *name)],
+                        sizes,
+                    )
+                })
+            })
+        };
+        families.add(
+            &catalog::ALLOCATION_COUNT,
+            by_operation().map(|(labels, sizes)| (labels, Value::Integer(sizes.count()))),
+        );
+        families.add(
+            &catalog::ALLOCATION_TOTAL_BYTES,
+            components.iter().map(|component| {
+                let bytes = component
+                    .operations
+                    .iter()
+                    .fold(0, |sum: u64, sizes| sum.saturating_add(sizes.bytes));
+                (vec![("component", component.name)], Value::Integer(bytes))
+            }),
+        );
+        families.add(
+            &catalog::ALLOCATION_SIZE_BYTES,
+            by_operation().map(|(labels, sizes)| {
+                (
+                    labels,
+                    Value::Histogram {
+                        buckets: &sizes.buckets,
+                        sum: sizes.bytes,
+                    },
+                )
+            }),
+        );
+        if self.heap.get().is_some() {
+            let mut buckets = [0_u64; BUCKETS];
+            for (_, sizes) in by_operation() {
+                for (sum, bucket) in buckets.iter_mut().zip(&sizes.buckets) {
+                    *sum = sum.saturating_add(*bucket);
+                }
+            }
+            let categories = by_category(buckets);
+            families.add(
+                &catalog::ALLOCATION_DISTRIBUTION,
+                categories.map(|(category, count)| {
+                    (vec![("size_category", category)], Value::Integer(count))
+                }),
+            );
+        }
+    }
+
+    fn companions<'a>(&'a self, families: &mut Families<'a>) {
+        let process = self.process.get();
+        families.integer(
+            &catalog::RSS_ANON_BYTES,
+            process.and_then(|process| process.rss_anon),
+        );
+        families.integer(
+            &catalog::RSS_FILE_BYTES,
+            process.and_then(|process| process.rss_file),
+        );
+        families.integer(
+            &catalog::RSS_SHMEM_BYTES,
+            process.and_then(|process| process.rss_shmem),
+        );
+        let given_back = self.heap.get().map(|counts| counts.deallocations);
+        families.integer(
+            &catalog::DEALLOCATION_COUNT,
+            given_back.map(|total| total.count),
+        );
+        families.integer(
+            &catalog::DEALLOCATION_TOTAL_BYTES,
+            given_back.map(|total| total.bytes),
+        );
+
+        let jemalloc = self.jemalloc.get();
+        families.integer(
+            &catalog::JEMALLOC_ACTIVE_BYTES,
+            jemalloc.map(|jemalloc| jemalloc.active),
+        );
+        families.integer(
+            &catalog::JEMALLOC_RESIDENT_BYTES,
+            jemalloc.map(|jemalloc| jemalloc.resident),
+        );
+        families.integer(
+            &catalog::JEMALLOC_MAPPED_BYTES,
+            jemalloc.map(|jemalloc| jemalloc.mapped),
+        );
+        families.integer(
+            &catalog::JEMALLOC_RETAINED_BYTES,
+            jemalloc.map(|jemalloc| jemalloc.retained),
+        );
+        families.integer(
+            &catalog::JEMALLOC_METADATA_BYTES,
+            jemalloc.map(|jemalloc| jemalloc.metadata),
+        );
+
+        let cgroup = self.cgroup.get();
+        families.integer(&catalog::LIMIT_BYTES, self.limit());
+        families.integer(
+            &catalog::CGROUP_CURRENT_BYTES,
+            cgroup.and_then(|cgroup| cgroup.current),
+        );
+        families.integer(
+            &catalog::CGROUP_OOM_KILLS,
+            cgroup.and_then(|cgroup| cgroup.oom_kills),
+        );
+        let pressure = cgroup.map(|cgroup| {
+            [
+                ("some", cgroup.pressure_some),
+                ("full", cgroup.pressure_full),
+            ]
+        });
+        families.add(
+            &catalog::CGROUP_PRESSURE_SECONDS,
+            pressure
+                .into_iter()
+                .flatten()
+                .filter_map(|(kind, seconds)| Some((vec![("kind", kind)], Value::Float(seconds?)))),
+        );
+    }
+
+    fn standard<'a>(&'a self, families: &mut Families<'a>) {
+        let process = self.process.get();
+        families.float(
+            &catalog::PROCESS_CPU_SECONDS,
+            process.and_then(|process| process.cpu_seconds),
+        );
+        families.integer(
+            &catalog::PROCESS_RESIDENT_MEMORY_BYTES,
+            process.map(|process| process.rss),
+        );
+        families.integer(
+            &catalog::PROCESS_VIRTUAL_MEMORY_BYTES,
+            process.map(|process| process.virtual_size),
+        );
+        families.integer(
+            &catalog::PROCESS_VIRTUAL_MEMORY_MAX_BYTES,
+            process.and_then(|process| process.virtual_max),
+        );
+        families.integer(&catalog::PROCESS_HEAP_BYTES, self.heap_bytes());
+        families.float(
+            &catalog::PROCESS_START_TIME_SECONDS,
+            process.and_then(|process| process.start_time),
+        );
+        families.integer(
+            &catalog::PROCESS_OPEN_FDS,
+            process.and_then(|process| process.open_fds),
+        );
+        families.integer(
+            &catalog::PROCESS_MAX_FDS,
+            process.and_then(|process| process.max_fds),
+        );
+        families.integer(
+            &catalog::PROCESS_THREADS,
+            process.and_then(|process| process.threads),
+        );
+    }
+
+    fn exporter<'a>(&'a self, families: &mut Families<'a>) {
+        let own = &self.own;
+        families.add(
+            &catalog::EXPORTER_BUILD_INFO,
+            [(
+                vec![
+                    ("version", env!("CARGO_PKG_VERSION")),
+                    ("target", super::own::build_target()),
+                ],
+                Value::Integer(1),
+            )],
+        );
+        families.add(
+            &catalog::EXPORTER_COLLECTOR_DURATION_SECONDS,
+            self.collectors().map(|report| {
+                (
+                    vec![("collector", report.name)],
+                    Value::Float(report.duration.as_secs_f64()),
+                )
+            }),
+        );
+        families.add(
+            &catalog::EXPORTER_COLLECTOR_SUCCESS,
+            self.collectors().map(|report| {
+                (
+                    vec![("collector", report.name)],
+                    Value::Integer(u64::from(report.error.is_none())),
+                )
+            }),
+        );
+        families.float(&catalog::EXPORTER_CPU_SECONDS, own.cpu_seconds);
+        families.integer(
+            &catalog::EXPORTER_FOOTPRINT_BYTES,
+            Some(own.footprint_bytes),
+        );
+        families.integer(
+            &catalog::EXPORTER_DROPPED_COMPONENTS,
+            Some(own.dropped_components),
+        );
+        families.add(
+            &catalog::EXPORTER_OTLP_EXPORTS,
+            [
+                ("success", own.otlp_successes),
+                ("failure", own.otlp_failures),
+            ]
+            .map(|(outcome, count)| (vec![("outcome", outcome)], Value::Integer(count))),
+        );
+        families.integer(
+            &catalog::EXPORTER_OTLP_REJECTED_POINTS,
+            Some(own.otlp_rejected_points),
+        );
+    }
+
+    /// How each collector fared.
+    pub fn collectors(&self) -> impl Iterator<Item = CollectorReport<'_>> {
+        [
+            CollectorReport::new(HeapCollector::NAME, &self.heap),
+            CollectorReport::new(JemallocCollector::NAME, &self.jemalloc),
+            CollectorReport::new(ProcessCollector::NAME, &self.process),
+            CollectorReport::new(CgroupCollector::NAME, &self.cgroup),
+        ]
+        .into_iter()
+    }
+}
+
+/// How one collector fared.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct CollectorReport<'a> {
+    /// Its name.
+    pub name: &'static str,
+    /// How long it took.
+    pub duration: Duration,
+    /// Why it has no reading.
+    pub error: Option<&'a crate::collector::CollectError>,
+}
+
+impl<'a> CollectorReport<'a> {
+    fn new<T>(name: &'static str, reading: &'a Reading<T>) -> Self {
+        Self {
+            name,
+            duration: reading.duration(),
+            error: reading.error(),
+        }
+    }
+}
+
+/// Collects families; what has no sample leaves no family.
+struct Families<'a> {
+    families: Vec<Family<'a>>,
+    standard: bool,
+}
+
+impl<'a> Families<'a> {
+    fn add(
+        &mut self,
+        def: &'static MetricDef,
+        samples: impl IntoIterator<Item = (Labels, Value<'a>)>,
+    ) {
+        if def.group == Group::Standard && !self.standard {
+            return;
+        }
+        let samples: Vec<_> = samples
+            .into_iter()
+            .map(|(labels, value)| Sample { labels, value })
+            .collect();
+        if !samples.is_empty() {
+            self.families.push(Family { def, samples });
+        }
+    }
+
+    fn integer(&mut self, def: &'static MetricDef, value: Option<u64>) {
+        self.add(def, value.map(|value| (Vec::new(), Value::Integer(value))));
+    }
+
+    fn float(&mut self, def: &'static MetricDef, value: Option<f64>) {
+        self.add(def, value.map(|value| (Vec::new(), Value::Float(value))));
+    }
+}
+
+/// Counts per size category; every edge of a category is a bound of the buckets, so nothing is split.
+fn by_category(buckets: [u64; BUCKETS]) -> impl Iterator<Item = (&'static str, u64)> {
+    let mut below = 0;
+    SIZE_CATEGORIES.iter().map(move |(category, upper)| {
+        let bounds = SIZE_BOUNDS.iter().copied().chain([u64::MAX]).zip(&buckets);
+        let up_to = bounds
+            .filter(|(bound, _)| bound <= upper)
+            .fold(0, |sum: u64, (_, count)| sum.saturating_add(*count));
+        let count = up_to.saturating_sub(below);
+        below = up_to;
+        (*category, count)
+    })
+}

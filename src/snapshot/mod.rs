@@ -1,0 +1,131 @@
+//! Floor 3: freeze. All readings of one moment, and the moments one after another.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `sampler.rs` | runs the collectors, each timed and isolated, and freezes what they read |
+//! | `families.rs` | which reading stands behind which metric |
+//! | `history.rs` | the bounded ring of past moments |
+//! | `own.rs` | what the exporter counts about itself |
+//! | `recorder.rs` | the sampler and the history together, shared by everybody who asks |
+
+mod families;
+mod history;
+mod own;
+mod recorder;
+mod sampler;
+
+use std::time::{Duration, SystemTime};
+
+use crate::collector::{CgroupReading, CollectError, JemallocReading, ProcessReading};
+use crate::heap::Counts;
+
+pub use families::{CollectorReport, Family, Labels, Sample, Value};
+pub use history::{History, Level, Point};
+pub use own::{OwnReading, OwnStats};
+pub use recorder::Recorder;
+pub use sampler::{Sampler, SamplerOptions};
+
+/// All readings of one moment.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Snapshot {
+    /// When it was taken.
+    pub time: SystemTime,
+    /// The process as the kernel sees it.
+    pub process: Reading<ProcessReading>,
+    /// The counters of our allocator wrapper.
+    pub heap: Reading<Counts>,
+    /// jemalloc's statistics.
+    pub jemalloc: Reading<JemallocReading>,
+    /// The control group.
+    pub cgroup: Reading<CgroupReading>,
+    /// The limit that the configuration names, in bytes.
+    pub configured_limit: Option<u64>,
+    /// The exporter about itself.
+    pub own: OwnReading,
+}
+
+/// What one collector returned, how long it took, and whether it may be believed.
+#[derive(Debug)]
+pub struct Reading<T> {
+    value: T,
+    outcome: Result<(), CollectError>,
+    duration: Duration,
+}
+
+impl<T> Reading<T> {
+    /// What was read, if it was.
+    pub fn get(&self) -> Option<&T> {
+        self.outcome.as_ref().ok().map(|()| &self.value)
+    }
+
+    /// Why nothing was read.
+    pub fn error(&self) -> Option<&CollectError> {
+        self.outcome.as_ref().err()
+    }
+
+    /// How long the collector took.
+    pub fn duration(&self) -> Duration {
+        self.duration
+    }
+}
+
+impl<T> Reading<T> {
+    /// A reading that succeeded, for those who make snapshots by hand.
+    pub fn of(value: T, duration: Duration) -> Self {
+        Self {
+            value,
+            outcome: Ok(()),
+            duration,
+        }
+    }
+}
+
+impl<T: Default> Default for Reading<T> {
+    fn default() -> Self {
+        Self {
+            value: T::default(),
+            outcome: Err(CollectError::NoData("not read yet")),
+            duration: Duration::ZERO,
+        }
+    }
+}
+
+impl Default for Snapshot {
+    fn default() -> Self {
+        Self {
+            time: SystemTime::UNIX_EPOCH,
+            process: Reading::default(),
+            heap: Reading::default(),
+            jemalloc: Reading::default(),
+            cgroup: Reading::default(),
+            configured_limit: None,
+            own: OwnReading::default(),
+        }
+    }
+}
+
+impl Snapshot {
+    /// Bytes that the program holds: jemalloc's word where jemalloc serves the process, else what the wrapper counted.
+    pub fn heap_bytes(&self) -> Option<u64> {
+        let counted = || {
+            let counts = self.heap.get()?;
+            let operations = counts
+                .components
+                .iter()
+                .flat_map(|component| &component.operations);
+            let asked =
+                operations.fold(0, |sum: u64, operation| sum.saturating_add(operation.bytes));
+            Some(asked.saturating_sub(counts.deallocations.bytes))
+        };
+        self.jemalloc
+            .get()
+            .map(|jemalloc| jemalloc.allocated)
+            .or_else(counted)
+    }
+
+    /// The lowest limit that holds, in bytes.
+    pub fn limit(&self) -> Option<u64> {
+        self.configured_limit.or_else(|| self.cgroup.get()?.limit)
+    }
+}

@@ -1,0 +1,84 @@
+//! What the exporter counts about itself.
+
+use std::path::PathBuf;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::collector::read_small;
+use crate::heap;
+
+/// Counts of the exporter, written where things happen and read into each snapshot.
+#[derive(Debug, Default)]
+pub struct OwnStats {
+    /// `schedstat` of the exporter's thread.
+    schedstat: OnceLock<PathBuf>,
+    otlp_successes: AtomicU64,
+    otlp_failures: AtomicU64,
+    otlp_rejected_points: AtomicU64,
+}
+
+/// The exporter at the moment of a snapshot.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+#[non_exhaustive]
+pub struct OwnReading {
+    /// CPU seconds of the exporter's thread.
+    pub cpu_seconds: Option<f64>,
+    /// Bytes reserved for counters and history.
+    pub footprint_bytes: u64,
+    /// Component names that found no room.
+    pub dropped_components: u64,
+    /// OTLP exports that were acknowledged.
+    pub otlp_successes: u64,
+    /// OTLP exports that were not.
+    pub otlp_failures: u64,
+    /// Data points that the receiver rejected.
+    pub otlp_rejected_points: u64,
+}
+
+impl OwnStats {
+    /// Says that the calling thread is the exporter's own, whose CPU time is its cost.
+    pub fn claim_thread(&self) {
+        // Only the real procfs knows our threads.
+        if let Ok(task) = std::fs::read_link("/proc/thread-self") {
+            let _ = self
+                .schedstat
+                .set(PathBuf::from("/proc").join(task).join("schedstat"));
+        }
+    }
+
+    /// An OTLP export was acknowledged; of its points the receiver rejected this many.
+    pub fn otlp_succeeded(&self, rejected_points: u64) {
+        self.otlp_successes.fetch_add(1, Ordering::Relaxed);
+        self.otlp_rejected_points
+            .fetch_add(rejected_points, Ordering::Relaxed);
+    }
+
+    /// An OTLP export was not acknowledged.
+    pub fn otlp_failed(&self) {
+        self.otlp_failures.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn read(&self, history_bytes: u64, buffer: &mut Vec<u8>) -> OwnReading {
+        OwnReading {
+            cpu_seconds: self.cpu_seconds(buffer),
+            footprint_bytes: heap::reserved_bytes().saturating_add(history_bytes),
+            dropped_components: heap::dropped_components(),
+            otlp_successes: self.otlp_successes.load(Ordering::Relaxed),
+            otlp_failures: self.otlp_failures.load(Ordering::Relaxed),
+            otlp_rejected_points: self.otlp_rejected_points.load(Ordering::Relaxed),
+        }
+    }
+
+    fn cpu_seconds(&self, buffer: &mut Vec<u8>) -> Option<f64> {
+        const NANOSECONDS: f64 = 1e9;
+        let text = read_small(self.schedstat.get()?, buffer).ok()?;
+        let on_cpu: f64 = text.split_ascii_whitespace().next()?.parse().ok()?;
+        Some(on_cpu / NANOSECONDS)
+    }
+}
+
+/// What this was built for, as `x86_64-linux`.
+pub(super) fn build_target() -> &'static str {
+    static TARGET: OnceLock<String> = OnceLock::new();
+    TARGET.get_or_init(|| format!("{}-{}", std::env::consts::ARCH, std::env::consts::OS))
+}
