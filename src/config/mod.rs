@@ -9,20 +9,19 @@
 //! | `document.rs` | profile, file and environment become one document |
 //! | `knob.rs` | kinds of values: what is allowed, and how it is said |
 //! | `reader.rs` | reads a document section by section and collects problems |
+//! | `sections.rs` | the keys, by section |
 //! | `resource.rs` | who is speaking: resource attributes |
 
 mod document;
 mod knob;
 mod reader;
 mod resource;
+mod sections;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
-
-use crate::catalog::MetricNames;
 
 use document::Document;
 use reader::Section;
@@ -31,6 +30,10 @@ pub(crate) use knob::is_url;
 pub use knob::{Auto, Secret};
 pub use reader::{ConfigError, Problem};
 pub use resource::{Resource, SERVICE_INSTANCE_ID, SERVICE_NAME, SERVICE_NAMESPACE, pairs};
+pub use sections::{
+    Alerts, Allocations, Compression, HistoryConfig, Limits, Log, LogFormat, LogLevel, Metrics,
+    Otlp, Profile, Protocol, Sampling, Temporality, Thresholds, Web,
+};
 
 /// Prefix of the environment variables that override a key.
 pub const ENVIRONMENT_PREFIX: &str = "MEMORY_EXPORTER__";
@@ -64,158 +67,6 @@ pub struct Config {
     pub metrics: Metrics,
     /// The log of the binary.
     pub log: Log,
-}
-
-/// Section `web`.
-#[derive(Debug, Clone, PartialEq)]
-#[non_exhaustive]
-#[allow(
-    missing_docs,
-    reason = "each field is a key of config/production.yaml and explained there"
-)]
-pub struct Web {
-    pub listen_address: Vec<SocketAddr>,
-    pub telemetry_path: String,
-    pub cors_allowed_origins: Vec<String>,
-    pub max_connections: usize,
-    pub header_timeout: Duration,
-    pub request_timeout: Duration,
-    pub shutdown_timeout: Duration,
-}
-
-/// Section `sampling`.
-#[derive(Debug, Clone, PartialEq)]
-#[non_exhaustive]
-#[allow(
-    missing_docs,
-    reason = "each field is a key of config/production.yaml and explained there"
-)]
-pub struct Sampling {
-    pub interval: Duration,
-    pub max_samples: usize,
-}
-
-/// Section `allocations`.
-#[derive(Debug, Clone, PartialEq)]
-#[non_exhaustive]
-#[allow(
-    missing_docs,
-    reason = "each field is a key of config/production.yaml and explained there"
-)]
-pub struct Allocations {
-    pub max_components: usize,
-}
-
-/// Section `limits`.
-#[derive(Debug, Clone, PartialEq)]
-#[non_exhaustive]
-#[allow(
-    missing_docs,
-    reason = "each field is a key of config/production.yaml and explained there"
-)]
-pub struct Limits {
-    pub memory: Auto<u64>,
-}
-
-/// Section `history`.
-#[derive(Debug, Clone, PartialEq)]
-#[non_exhaustive]
-#[allow(
-    missing_docs,
-    reason = "each field is a key of config/production.yaml and explained there"
-)]
-pub struct HistoryConfig {
-    pub retention: Duration,
-}
-
-/// Section `otlp`.
-#[derive(Debug, Clone, PartialEq)]
-#[non_exhaustive]
-#[allow(
-    missing_docs,
-    reason = "each field is a key of config/production.yaml and explained there"
-)]
-pub struct Otlp {
-    pub enabled: bool,
-    pub endpoint: Auto<String>,
-    pub protocol: Protocol,
-    pub interval: Duration,
-    pub timeout: Duration,
-    pub headers: BTreeMap<String, Secret>,
-    pub compression: Compression,
-    pub temporality: Temporality,
-    pub metric_names: MetricNames,
-    pub resource: BTreeMap<String, String>,
-    pub ca_file: Option<PathBuf>,
-    pub cert_file: Option<PathBuf>,
-    pub key_file: Option<PathBuf>,
-}
-
-/// Section `alerts`.
-#[derive(Debug, Clone, PartialEq)]
-#[non_exhaustive]
-#[allow(
-    missing_docs,
-    reason = "each field is a key of config/production.yaml and explained there"
-)]
-pub struct Alerts {
-    pub thresholds: Thresholds,
-}
-
-/// Section `alerts.thresholds`. One MB is 1,048,576 bytes.
-#[derive(Debug, Clone, Copy, PartialEq)]
-#[non_exhaustive]
-#[allow(
-    missing_docs,
-    reason = "each field is a key of config/production.yaml and explained there"
-)]
-pub struct Thresholds {
-    pub usage_warning_mb: f64,
-    pub usage_critical_mb: f64,
-    pub growth_warning_mb_per_s: f64,
-    pub growth_critical_mb_per_s: f64,
-    pub limit_warning_ratio: f64,
-    pub limit_critical_ratio: f64,
-}
-
-/// Section `metrics`.
-#[derive(Debug, Clone, PartialEq)]
-#[non_exhaustive]
-#[allow(
-    missing_docs,
-    reason = "each field is a key of config/production.yaml and explained there"
-)]
-pub struct Metrics {
-    pub namespace: String,
-    pub process: bool,
-    pub labels: BTreeMap<String, String>,
-}
-
-/// Section `log`.
-#[derive(Debug, Clone, PartialEq)]
-#[non_exhaustive]
-#[allow(
-    missing_docs,
-    reason = "each field is a key of config/production.yaml and explained there"
-)]
-pub struct Log {
-    pub level: LogLevel,
-    pub format: LogFormat,
-}
-
-knob::choices! {
-    /// How OTLP travels.
-    Protocol { "grpc" => Grpc, "http/protobuf" => HttpProtobuf }
-    /// How an export is compressed.
-    Compression { "none" => None, "gzip" => Gzip }
-    /// What a counter in an export counts from.
-    Temporality { "cumulative" => Cumulative, "delta" => Delta, "lowmemory" => LowMemory }
-    /// How much is logged.
-    LogLevel { "error" => Error, "warn" => Warn, "info" => Info, "debug" => Debug, "trace" => Trace }
-    /// How a log line looks.
-    LogFormat { "text" => Text, "json" => Json }
-    /// The two sets of defaults.
-    Profile { "production" => Production, "development" => Development }
 }
 
 impl Default for Profile {
@@ -384,7 +235,7 @@ impl Config {
                 "limit_critical_ratio",
             ),
         ] {
-            if low > high {
+            if low > high && !root.is_noted(name) {
                 root.report(
                     &format!("alerts.thresholds.{name}"),
                     Some(high.to_string()),

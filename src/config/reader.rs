@@ -297,6 +297,14 @@ impl<'a> Section<'a> {
             .note(key, value, format!("allowed: {allowed}"));
     }
 
+    /// Whether a mistake was noted for a key of this name: its value is a placeholder then.
+    pub(super) fn is_noted(&self, name: &str) -> bool {
+        self.problems
+            .noted
+            .iter()
+            .any(|problem| problem.key.ends_with(name))
+    }
+
     /// Notes the keys that nobody has read.
     pub(super) fn finish(&mut self) {
         for key in self.map.into_iter().flat_map(Mapping::keys) {
@@ -369,11 +377,11 @@ fn shown(value: &Value) -> String {
     }
 }
 
-/// The known key that is at most two edits away.
+/// The known key that is a few edits away.
 fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
-    const MOST_EDITS: usize = 2;
+    let most = (name.len() / 2).clamp(1, 3);
     let (distance, key) = known.iter().map(|key| (edits(name, key), *key)).min()?;
-    (distance <= MOST_EDITS).then_some(key)
+    (distance <= most).then_some(key)
 }
 
 /// Levenshtein distance.

@@ -16,9 +16,10 @@ use crate::collector::{CollectError, JemallocCollector, Target};
 use crate::config::{Config, Thresholds};
 use crate::snapshot::{Point, Recorder};
 
-use super::json::{ApiError, GcView, HealthView, Session, SnapshotView, TrendView, answer};
+use super::json::{ApiError, Session, answer};
 use super::negotiate::{Format, accepts_gzip};
 use super::text::{Scrape, TextOptions};
+use super::views::{GcView, HealthView, SnapshotView, TrendView};
 
 /// Most points that a trend answers with.
 const MOST_POINTS: u128 = 11_000;

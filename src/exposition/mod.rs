@@ -5,7 +5,8 @@
 //! | `text.rs` | families become OpenMetrics |
 //! | `classic.rs` | OpenMetrics becomes the text format 0.0.4 |
 //! | `negotiate.rs` | what the client accepts |
-//! | `json.rs` | the shape of every JSON answer and error |
+//! | `json.rs` | the shape that every JSON answer and error has |
+//! | `views.rs` | what each JSON endpoint shows |
 //! | `handlers.rs` | what each endpoint does |
 //! | `routes.rs` | which request goes where, and who may send it |
 //! | `server.rs` | the accept loop: limits, time-outs, draining |
@@ -17,6 +18,7 @@ mod negotiate;
 mod routes;
 mod server;
 mod text;
+mod views;
 
 pub use handlers::Api;
 pub use json::Session;

@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use hyper::body::{Body, Incoming};
@@ -36,6 +36,10 @@ const MAX_HEADERS: usize = 64;
 const MAX_HEADER_BYTES: usize = 16 << 10;
 /// No endpoint reads a body; a small one is tolerated.
 const MAX_BODY_BYTES: u64 = 64 << 10;
+/// Time that a new connection has for its request before it may be made to leave.
+const GRACE: Duration = Duration::from_millis(100);
+/// How often a full server looks whether somebody may be made to leave.
+const FULL_PAUSE: Duration = Duration::from_millis(5);
 /// Pause after an error of `accept`, which usually means that there are no file descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -116,8 +120,10 @@ pub async fn serve(bound: Bound, api: Arc<Api>, web: &Web, shutdown: impl Future
         .listeners
         .into_iter()
         .map(|listener| accept(listener, Arc::clone(&shared), &graceful));
+    let accepting = futures_util::future::join_all(accepting);
     tokio::select! {
-        _ = futures_util::future::join_all(accepting) => {}
+        // Without a listener there is nothing to accept, and the shutdown is still to be waited for.
+        _ = async { accepting.await; std::future::pending::<Infallible>().await } => {}
         () = shutdown => {}
     }
     // The accept loops, and with them the listeners, are gone here.
@@ -172,6 +178,8 @@ where
             graceful.watcher(),
         ));
         shared.places.occupied_by(id, task.abort_handle());
+        // The new connection may have its request with it already: let it be seen before the next one is accepted.
+        tokio::task::yield_now().await;
     }
 }
 
@@ -268,6 +276,7 @@ struct Open {
 }
 
 struct Connection {
+    since: Instant,
     busy: Arc<AtomicBool>,
     task: Option<AbortHandle>,
 }
@@ -300,7 +309,7 @@ impl Places {
             if !is_full {
                 return;
             }
-            changed.await;
+            let _ = tokio::time::timeout(FULL_PAUSE, changed).await;
         }
     }
 
@@ -317,6 +326,7 @@ impl Places {
         open.connections.insert(
             id,
             Connection {
+                since: Instant::now(),
                 busy: Arc::clone(&busy),
                 task: None,
             },
@@ -348,11 +358,13 @@ impl Places {
 }
 
 impl Open {
-    /// The oldest connection without a request.
+    /// The oldest connection without a request that has had its time.
     fn idle(&self) -> Option<u64> {
-        self.connections
+        let mut old = self
+            .connections
             .iter()
-            .find(|(_, connection)| !connection.busy.load(Ordering::Relaxed))
+            .take_while(|(_, connection)| connection.since.elapsed() >= GRACE);
+        old.find(|(_, connection)| !connection.busy.load(Ordering::Relaxed))
             .map(|(id, _)| *id)
     }
 

@@ -1,1 +1,15 @@
-fn main() {}
+//! Tests of the library as a whole. The list is the map: what belongs where stands behind each module.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod api; // every endpoint without a socket: answers, errors, formats
+mod architecture; // floors, doors, sizes: the law of the house
+mod catalog; // invariants over the whole table of metrics, and the frozen list of series
+mod cli; // the binary: flags, exit codes, signals, foreign processes
+mod collectors; // readings from trees of our own making: procfs, control groups v1 and v2
+mod config; // profiles, overlays, and every mistake at once
+mod embedding; // the exporter inside a host: registry, warp filter, stuck runtime, spans
+mod scrape; // the text of a whole scrape, in both formats
+mod server; // sockets: floods, slow clients, draining, limits
+
+#[global_allocator]
+static ALLOCATOR: memory_exporter::Allocator = memory_exporter::Allocator::new();

@@ -1,0 +1,162 @@
+//! The sections of a configuration. What each key means stands in `config/production.yaml`.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::catalog::MetricNames;
+
+use super::knob::{self, Auto, Secret};
+
+/// Section `web`.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+#[allow(
+    missing_docs,
+    reason = "each field is a key of config/production.yaml and explained there"
+)]
+pub struct Web {
+    pub listen_address: Vec<SocketAddr>,
+    pub telemetry_path: String,
+    pub cors_allowed_origins: Vec<String>,
+    pub max_connections: usize,
+    pub header_timeout: Duration,
+    pub request_timeout: Duration,
+    pub shutdown_timeout: Duration,
+}
+
+/// Section `sampling`.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+#[allow(
+    missing_docs,
+    reason = "each field is a key of config/production.yaml and explained there"
+)]
+pub struct Sampling {
+    pub interval: Duration,
+    pub max_samples: usize,
+}
+
+/// Section `allocations`.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+#[allow(
+    missing_docs,
+    reason = "each field is a key of config/production.yaml and explained there"
+)]
+pub struct Allocations {
+    pub max_components: usize,
+}
+
+/// Section `limits`.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+#[allow(
+    missing_docs,
+    reason = "each field is a key of config/production.yaml and explained there"
+)]
+pub struct Limits {
+    pub memory: Auto<u64>,
+}
+
+/// Section `history`.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+#[allow(
+    missing_docs,
+    reason = "each field is a key of config/production.yaml and explained there"
+)]
+pub struct HistoryConfig {
+    pub retention: Duration,
+}
+
+/// Section `otlp`.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+#[allow(
+    missing_docs,
+    reason = "each field is a key of config/production.yaml and explained there"
+)]
+pub struct Otlp {
+    pub enabled: bool,
+    pub endpoint: Auto<String>,
+    pub protocol: Protocol,
+    pub interval: Duration,
+    pub timeout: Duration,
+    pub headers: BTreeMap<String, Secret>,
+    pub compression: Compression,
+    pub temporality: Temporality,
+    pub metric_names: MetricNames,
+    pub resource: BTreeMap<String, String>,
+    pub ca_file: Option<PathBuf>,
+    pub cert_file: Option<PathBuf>,
+    pub key_file: Option<PathBuf>,
+}
+
+/// Section `alerts`.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+#[allow(
+    missing_docs,
+    reason = "each field is a key of config/production.yaml and explained there"
+)]
+pub struct Alerts {
+    pub thresholds: Thresholds,
+}
+
+/// Section `alerts.thresholds`. One MB is 1,048,576 bytes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+#[allow(
+    missing_docs,
+    reason = "each field is a key of config/production.yaml and explained there"
+)]
+pub struct Thresholds {
+    pub usage_warning_mb: f64,
+    pub usage_critical_mb: f64,
+    pub growth_warning_mb_per_s: f64,
+    pub growth_critical_mb_per_s: f64,
+    pub limit_warning_ratio: f64,
+    pub limit_critical_ratio: f64,
+}
+
+/// Section `metrics`.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+#[allow(
+    missing_docs,
+    reason = "each field is a key of config/production.yaml and explained there"
+)]
+pub struct Metrics {
+    pub namespace: String,
+    pub process: bool,
+    pub labels: BTreeMap<String, String>,
+}
+
+/// Section `log`.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+#[allow(
+    missing_docs,
+    reason = "each field is a key of config/production.yaml and explained there"
+)]
+pub struct Log {
+    pub level: LogLevel,
+    pub format: LogFormat,
+}
+
+knob::choices! {
+    /// How OTLP travels.
+    Protocol { "grpc" => Grpc, "http/protobuf" => HttpProtobuf }
+    /// How an export is compressed.
+    Compression { "none" => None, "gzip" => Gzip }
+    /// What a counter in an export counts from.
+    Temporality { "cumulative" => Cumulative, "delta" => Delta, "lowmemory" => LowMemory }
+    /// How much is logged.
+    LogLevel { "error" => Error, "warn" => Warn, "info" => Info, "debug" => Debug, "trace" => Trace }
+    /// How a log line looks.
+    LogFormat { "text" => Text, "json" => Json }
+    /// The two sets of defaults.
+    Profile { "production" => Production, "development" => Development }
+}

@@ -1,0 +1,160 @@
+//! The exporter inside a host: registry, warp filter, stuck runtime, spans.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+use memory_exporter::{ComponentLayer, Config, Exporter};
+use prometheus_client::registry::Registry;
+use tracing_subscriber::layer::SubscriberExt;
+
+fn served() -> Exporter {
+    let mut config = Config::production();
+    config.web.listen_address = vec!["127.0.0.1:0".parse().unwrap()];
+    Exporter::start(config).unwrap()
+}
+
+fn get(address: SocketAddr, path: &str) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream
+        .set_read_timeout(Some(Duration::from_secs(10)))
+        .unwrap();
+    write!(
+        stream,
+        "GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
+    )
+    .unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+#[test]
+fn the_metrics_join_a_registry_of_the_host() {
+    let exporter = Exporter::builder(Config::production())
+        .without_server()
+        .start()
+        .unwrap();
+    let mut registry = Registry::with_prefix("host");
+    let own: prometheus_client::metrics::counter::Counter = Default::default();
+    registry.register("requests", "Requests", own.clone());
+    registry.register_collector(Box::new(exporter.collector()));
+    own.inc();
+    let mut text = String::new();
+    prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+    assert!(
+        text.contains("host_requests_total 1\n") && text.contains("\nhost_memory_rss_bytes "),
+        "{text}"
+    );
+    assert!(
+        !text.contains("target_info"),
+        "the target is the host's own"
+    );
+}
+
+#[test]
+fn metrics_are_served_while_the_hosts_runtime_is_stuck() {
+    let exporter = served();
+    let address = exporter.addresses()[0];
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let host = std::thread::spawn(move || {
+        runtime.block_on(async { std::thread::sleep(Duration::from_secs(10)) })
+    });
+    let start = Instant::now();
+    let mut scrapes = 0;
+    while !host.is_finished() {
+        let answer = get(address, "/metrics");
+        assert!(
+            answer.starts_with("HTTP/1.1 200") && answer.contains("\nmemory_rss_bytes "),
+            "{answer}"
+        );
+        scrapes += 1;
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    assert!(
+        start.elapsed() >= Duration::from_secs(9) && scrapes >= 20,
+        "{scrapes} scrapes in {:?}",
+        start.elapsed()
+    );
+}
+
+#[test]
+fn a_taken_port_is_an_error_that_says_what_to_do() {
+    let first = served();
+    let taken = first.addresses()[0];
+    let mut config = Config::production();
+    config.web.listen_address = vec!["127.0.0.1:0".parse().unwrap(), taken];
+    let error = Exporter::start(config).unwrap_err();
+    assert!(error.is_listen() && !error.is_config());
+    let said = error.to_string();
+    assert!(
+        said.starts_with(&format!("cannot listen on {taken}: ")),
+        "{said}"
+    );
+    assert!(
+        said.ends_with("choose one with --web.listen-address or web.listen_address"),
+        "{said}"
+    );
+}
+
+#[test]
+fn an_exporter_that_stops_frees_its_port_and_can_start_again() {
+    for _ in 0..3 {
+        let exporter = served();
+        let address = exporter.addresses()[0];
+        assert!(get(address, "/-/ready").contains("ready"));
+        exporter.stop();
+        assert!(
+            TcpStream::connect(address).is_err(),
+            "the port is still open"
+        );
+    }
+}
+
+#[test]
+fn spans_with_a_component_are_charged_to_it() {
+    let bytes = |name: &str| -> u64 {
+        let mut counts = memory_exporter::heap::Counts::default();
+        memory_exporter::heap::read(&mut counts);
+        let component = counts
+            .components
+            .iter()
+            .find(|component| component.name == name);
+        component.map_or(0, |component| {
+            component
+                .operations
+                .iter()
+                .map(|operation| operation.bytes)
+                .sum()
+        })
+    };
+    let allocate = |size: usize| std::hint::black_box(vec![1_u8; size]);
+    let subscriber = tracing_subscriber::registry().with(ComponentLayer::new());
+    tracing::subscriber::with_default(subscriber, || {
+        let outer = tracing::info_span!("outer", component = "span-outer");
+        let inner = tracing::info_span!("inner", component = "span-inner");
+        let plain = tracing::info_span!("plain");
+        let before = (bytes("span-outer"), bytes("span-inner"));
+        let entered = outer.enter();
+        drop(allocate(1 << 20));
+        plain.in_scope(|| drop(allocate(1 << 20)));
+        let covered = inner.enter();
+        drop(allocate(1 << 22));
+        drop(entered); // left before the span that covers it
+        drop(allocate(1 << 22));
+        drop(covered);
+        drop(allocate(1 << 24));
+        let after = (
+            bytes("span-outer") - before.0,
+            bytes("span-inner") - before.1,
+        );
+        let close = |got: u64, expected: u64| (expected..expected + (64 << 10)).contains(&got);
+        assert!(
+            close(after.0, 2 << 20) && close(after.1, 2 << 22),
+            "{after:?}"
+        );
+    });
+}
