@@ -27,7 +27,7 @@ static CACHE: Component = Component::new("cache");
 static WORKERS: Component = Component::new("workers");
 static SESSIONS: Component = Component::new("sessions");
 
-const REQUESTS_PER_SECOND: u64 = 200;
+const BETWEEN_REQUESTS: Duration = Duration::from_millis(5);
 const CACHED_PAGES: usize = 2_000;
 const PAGES: u64 = 3_000;
 const PAGE_BYTES: usize = 4 << 10;
@@ -79,7 +79,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (jobs, queue) = mpsc::channel(QUEUED_JOBS);
     let workers = start_workers(queue);
     let started = Instant::now();
-    let mut clock = tokio::time::interval(Duration::from_secs(1) / REQUESTS_PER_SECOND as u32);
+    let mut clock = tokio::time::interval(BETWEEN_REQUESTS);
     let mut interrupted = std::pin::pin!(tokio::signal::ctrl_c());
     for request in 0_u64.. {
         if arguments.seconds > 0 && started.elapsed().as_secs() >= arguments.seconds {
@@ -154,7 +154,7 @@ impl Cache {
         {
             self.pages.remove(&oldest);
         }
-        let page: Arc<[u8]> = vec![number as u8; PAGE_BYTES].into();
+        let page: Arc<[u8]> = vec![number.to_le_bytes()[0]; PAGE_BYTES].into();
         self.pages.insert(number, Arc::clone(&page));
         self.order.push_back(number);
         page

@@ -282,15 +282,15 @@ async fn tick(recorder: &Recorder, interval: Duration, stopped: impl Future<Outp
 }
 
 fn sampler_options(config: &Config, target: Target, roots: Roots) -> SamplerOptions {
-    let mut options = SamplerOptions::default();
-    options.target = target;
-    options.roots = roots;
-    options.max_components = config.allocations.max_components;
-    options.limit = match config.limits.memory {
-        Auto::Auto => None,
-        Auto::Set(bytes) => Some(bytes),
-    };
-    options
+    SamplerOptions {
+        target,
+        roots,
+        max_components: config.allocations.max_components,
+        limit: match config.limits.memory {
+            Auto::Auto => None,
+            Auto::Set(bytes) => Some(bytes),
+        },
+    }
 }
 
 /// `host:port` of the listener, the shape of a scraped `instance`, which survives a restart; without a listener a new UUID.

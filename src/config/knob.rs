@@ -288,7 +288,7 @@ impl Knob for Auto<u64> {
 }
 
 /// An absolute path that is not taken by another endpoint.
-pub(super) fn is_path(path: &String) -> Result<(), String> {
+pub(super) fn is_path(path: &str) -> Result<(), String> {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '-' | '_' | '.' | '~');
     let taken = path == "/"
         || path.starts_with("/metrics/memory")
@@ -306,9 +306,9 @@ pub(super) fn is_path(path: &String) -> Result<(), String> {
     }
 }
 
-pub(super) fn is_origin(origin: &String) -> Result<(), String> {
+pub(super) fn is_origin(origin: &str) -> Result<(), String> {
     let is_plain =
-        || url::Url::parse(origin).is_ok_and(|url| url.origin().ascii_serialization() == *origin);
+        || url::Url::parse(origin).is_ok_and(|url| url.origin().ascii_serialization() == origin);
     if origin == "*" || is_plain() {
         Ok(())
     } else {
@@ -341,7 +341,7 @@ pub(super) fn is_header(name: &str, value: &Secret) -> Result<(), String> {
         .map_err(|_| "a header value: visible characters only".to_owned())
 }
 
-pub(super) fn is_attribute(name: &str, _value: &String) -> Result<(), String> {
+pub(super) fn is_attribute(name: &str, _value: &str) -> Result<(), String> {
     if name.is_empty() {
         Err("an attribute name such as service.name".to_owned())
     } else {
@@ -349,7 +349,7 @@ pub(super) fn is_attribute(name: &str, _value: &String) -> Result<(), String> {
     }
 }
 
-pub(super) fn is_namespace(namespace: &String) -> Result<(), String> {
+pub(super) fn is_namespace(namespace: &str) -> Result<(), String> {
     if namespace.is_empty()
         || (is_name(namespace) && !namespace.ends_with('_') && !namespace.contains("__"))
     {
@@ -363,7 +363,7 @@ pub(super) fn is_namespace(namespace: &String) -> Result<(), String> {
 }
 
 /// A label name that Prometheus takes and no metric of ours has.
-pub(super) fn is_label(name: &str, _value: &String) -> Result<(), String> {
+pub(super) fn is_label(name: &str, _value: &str) -> Result<(), String> {
     let ours = ALL
         .iter()
         .flat_map(|def| def.labels)

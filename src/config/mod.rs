@@ -26,6 +26,7 @@ use std::time::Duration;
 use document::Document;
 use reader::Section;
 
+#[cfg(feature = "otlp")]
 pub(crate) use knob::is_url;
 pub use knob::{Auto, Secret};
 pub use reader::{ConfigError, Problem};
@@ -159,8 +160,10 @@ impl Config {
         let config = Self {
             web: root.section("web", |web| Web {
                 listen_address: web.list("listen_address"),
-                telemetry_path: web.checked("telemetry_path", knob::is_path),
-                cors_allowed_origins: web.list_checked("cors_allowed_origins", knob::is_origin),
+                telemetry_path: web.checked("telemetry_path", |text: &String| knob::is_path(text)),
+                cors_allowed_origins: web.list_checked("cors_allowed_origins", |text: &String| {
+                    knob::is_origin(text)
+                }),
                 max_connections: web.within("max_connections", 1..=100_000),
                 header_timeout: web.within("header_timeout", SECOND..=HOUR),
                 request_timeout: web.within("request_timeout", SECOND..=HOUR),
@@ -190,7 +193,9 @@ impl Config {
                 compression: otlp.get("compression"),
                 temporality: otlp.get("temporality"),
                 metric_names: otlp.get("metric_names"),
-                resource: otlp.map("resource", knob::is_attribute),
+                resource: otlp.map("resource", |name, value: &String| {
+                    knob::is_attribute(name, value)
+                }),
                 ca_file: otlp.get("ca_file"),
                 cert_file: otlp.get("cert_file"),
                 key_file: otlp.get("key_file"),
@@ -208,9 +213,9 @@ impl Config {
                 }),
             }),
             metrics: root.section("metrics", |metrics| Metrics {
-                namespace: metrics.checked("namespace", knob::is_namespace),
+                namespace: metrics.checked("namespace", |text: &String| knob::is_namespace(text)),
                 process: metrics.get("process"),
-                labels: metrics.map("labels", knob::is_label),
+                labels: metrics.map("labels", |name, value: &String| knob::is_label(name, value)),
             }),
             log: root.section("log", |log| Log {
                 level: log.get("level"),

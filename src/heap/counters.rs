@@ -34,14 +34,19 @@ struct SizeCounters {
     bytes: AtomicU64,
 }
 
-impl Counters {
-    pub(super) const fn new() -> Self {
-        const ZERO: SizeCounters = SizeCounters {
+impl SizeCounters {
+    const fn new() -> Self {
+        Self {
             buckets: [const { AtomicU64::new(0) }; BUCKETS],
             bytes: AtomicU64::new(0),
-        };
+        }
+    }
+}
+
+impl Counters {
+    pub(super) const fn new() -> Self {
         Self {
-            operations: [ZERO; OPERATIONS.len()],
+            operations: [const { SizeCounters::new() }; OPERATIONS.len()],
             deallocations: AtomicU64::new(0),
             deallocated_bytes: AtomicU64::new(0),
         }
