@@ -4,18 +4,14 @@
 //! service answers `GET /metrics` for Prometheus, pushes the same series through OTLP if told to, and shows snapshot, trend and
 //! health as JSON, all from a thread of the exporter's own.
 //!
-//! ```
+//! ```no_run
 //! use memory_exporter::{Allocator, Config, Exporter};
 //!
 //! #[global_allocator]
 //! static ALLOCATOR: Allocator = Allocator::new();
 //!
 //! fn main() -> Result<(), memory_exporter::Error> {
-//!     # let mut config = Config::production();
-//!     # config.web.listen_address = vec!["127.0.0.1:0".parse().unwrap()];
-//!     # #[cfg(any())]
-//!     let config = Config::production();
-//!     let exporter = Exporter::start(config)?;
+//!     let exporter = Exporter::start(Config::production())?;
 //!     // ... the service ...
 //!     exporter.stop();
 //!     Ok(())
@@ -41,6 +37,11 @@
 //! with its siblings and the time; the ticker, and only the ticker, adds the moment to `snapshot/history.rs`; a scrape takes a fresh
 //! snapshot by the same function, `snapshot/families.rs` says which metric the number is, and `exposition/text.rs` prints it; the push
 //! does the same with `push/encode.rs`. Nobody else reads the allocator.
+
+/// The examples of the README, compiled as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
 
 // Floor 0: name and tune.
 pub mod catalog;

@@ -173,10 +173,8 @@ fn adopt() -> Option<&'static Block> {
         .store(component::UNATTRIBUTED_ID, Ordering::Relaxed);
     block.attention.store(false, Ordering::Relaxed);
     BLOCK.with(|own| own.set(block));
-    if !leave_at_exit(block) {
-        // Without the destructor the block would stay taken for ever, which costs memory but no count.
-        return Some(block);
-    }
+    // Were there no destructor to be had, the block would stay taken for ever, which costs memory but no count.
+    leave_at_exit(block);
     Some(block)
 }
 
@@ -220,7 +218,7 @@ fn slot(block: &Block, component: ComponentId) -> Option<&'static Counters> {
 
 /// Arranges that the block is given back when the thread ends. A pthread key is used because its destructors run after those of
 /// Rust's thread-locals, and because neither making nor setting it calls our allocator.
-fn leave_at_exit(block: &'static Block) -> bool {
+fn leave_at_exit(block: &'static Block) {
     extern "C" fn leave(block: *mut libc::c_void) {
         BLOCK.with(|own| own.set(&LATE));
         // SAFETY: the value of the key is the block that `leave_at_exit` stored, which lives for ever.
@@ -234,7 +232,7 @@ fn leave_at_exit(block: &'static Block) -> bool {
         let mut fresh: libc::pthread_key_t = 0;
         // SAFETY: `fresh` is valid for writing, and `leave` may be called on any thread at its end.
         if unsafe { libc::pthread_key_create(&raw mut fresh, Some(leave)) } != 0 {
-            return false;
+            return;
         }
         key = fresh as usize + 1;
         if let Err(first) = EXIT_KEY.compare_exchange(0, key, Ordering::AcqRel, Ordering::Acquire) {
@@ -244,10 +242,10 @@ fn leave_at_exit(block: &'static Block) -> bool {
         }
     }
     let Ok(key) = libc::pthread_key_t::try_from(key - 1) else {
-        return false;
+        return;
     };
     // SAFETY: the key exists, and the value is only ever handed to `leave`.
-    unsafe { libc::pthread_setspecific(key, ptr::from_ref(block).cast()) == 0 }
+    unsafe { libc::pthread_setspecific(key, ptr::from_ref(block).cast()) };
 }
 
 fn blocks() -> impl Iterator<Item = &'static Block> {

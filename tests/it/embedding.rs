@@ -52,6 +52,42 @@ fn the_metrics_join_a_registry_of_the_host() {
     );
 }
 
+/// Mounted in a server of the host's own, the address of the client is known too: loopback may release, and the host's routes stay.
+#[test]
+fn the_routes_join_a_server_of_the_host() {
+    use warp::Filter;
+    let exporter = Exporter::builder(Config::production())
+        .without_server()
+        .start()
+        .unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .unwrap();
+    let routes = exporter.routes().or(warp::path!("own").map(|| "host".to_owned()));
+    let listener = runtime
+        .block_on(tokio::net::TcpListener::bind("127.0.0.1:0"))
+        .unwrap();
+    let address = listener.local_addr().unwrap();
+    runtime.spawn(async move { warp::serve(routes).incoming(listener).run().await });
+    assert!(get(address, "/metrics").contains("\nmemory_rss_bytes "));
+    assert!(get(address, "/own").ends_with("host"));
+    assert!(get(address, "/nope").starts_with("HTTP/1.1 404"));
+    let mut stream = TcpStream::connect(address).unwrap();
+    write!(
+        stream,
+        "POST /metrics/memory/gc HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
+    )
+    .unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(
+        answer.starts_with("HTTP/1.1 200") && answer.contains("\"freed\""),
+        "{answer}"
+    );
+}
+
 #[test]
 fn metrics_are_served_while_the_hosts_runtime_is_stuck() {
     let exporter = served();
