@@ -65,7 +65,9 @@ fn the_routes_join_a_server_of_the_host() {
         .enable_all()
         .build()
         .unwrap();
-    let routes = exporter.routes().or(warp::path!("own").map(|| "host".to_owned()));
+    let routes = exporter
+        .routes()
+        .or(warp::path!("own").map(|| "host".to_owned()));
     let listener = runtime
         .block_on(tokio::net::TcpListener::bind("127.0.0.1:0"))
         .unwrap();
