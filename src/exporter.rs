@@ -3,7 +3,7 @@
 //! The exporter lives on a thread of its own with a runtime of its own, so that it answers while the host's runtime is stuck.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime};
 
@@ -116,10 +116,18 @@ impl Builder {
             started: session.started,
             config,
         };
+        let (ready, is_ready) = mpsc::sync_channel(1);
         let thread = std::thread::Builder::new()
             .name("memory-exporter".to_owned())
-            .spawn(move || parts.run(&runtime, stopping))
+            .spawn(move || {
+                parts.recorder.own().claim_thread();
+                // Nobody waits any more if `start` was unwound meanwhile.
+                let _ = ready.send(());
+                parts.run(&runtime, stopping);
+            })
             .map_err(Error::thread)?;
+        // From here on the thread's cost is known, so that the first scrape has it.
+        let _ = is_ready.recv();
         Ok(Exporter {
             recorder,
             api,
@@ -227,7 +235,6 @@ struct Parts {
 impl Parts {
     fn run(self, runtime: &Runtime, stopping: watch::Receiver<()>) {
         let _own = OWN.enter();
-        self.recorder.own().claim_thread();
         let Self {
             config,
             recorder,

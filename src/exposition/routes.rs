@@ -244,6 +244,8 @@ fn from_loopback(api: &Arc<Api>) -> impl Filter<Extract = (), Error = Rejection>
 }
 
 /// Whether a request comes from no page, from a page of this server, or from one that is allowed.
+///
+/// A page of this server is one that was loaded by address or from `localhost`: any other name could have been made to point here.
 fn is_own_origin(headers: &HeaderMap, allowed: &[String]) -> bool {
     let Some(origin) = headers.get(header::ORIGIN) else {
         return true;
@@ -251,17 +253,24 @@ fn is_own_origin(headers: &HeaderMap, allowed: &[String]) -> bool {
     let Ok(origin) = origin.to_str() else {
         return false;
     };
+    if allowed
+        .iter()
+        .any(|allowed| allowed == "*" || allowed == origin)
+    {
+        return true;
+    }
     let host = headers
         .get(header::HOST)
         .and_then(|host| host.to_str().ok());
-    let same = host.is_some_and(|host| {
-        origin
-            .split_once("://")
-            .is_some_and(|(_, authority)| authority == host)
+    let is_same = origin
+        .split_once("://")
+        .is_some_and(|(_, authority)| Some(authority) == host);
+    let is_unmistakable = url::Url::parse(origin).is_ok_and(|url| match url.host() {
+        Some(url::Host::Domain(name)) => name == "localhost",
+        Some(url::Host::Ipv4(_) | url::Host::Ipv6(_)) => true,
+        None => false,
     });
-    same || allowed
-        .iter()
-        .any(|allowed| allowed == "*" || allowed == origin)
+    is_same && is_unmistakable
 }
 
 fn rejecting(result: Result<Response, ApiError>) -> Result<Response, Rejection> {

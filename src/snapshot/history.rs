@@ -2,7 +2,7 @@
 //!
 //! The newer half of the ring keeps every moment; in the older half neighbours are merged when room is needed, until each covers
 //! as much time as it takes to span the retention. So a ring of 2000 moments at 30 s answers for the last 8 hours to the moment
-//! and for the last week to ten minutes, and minima and maxima are never lost.
+//! and for the last week to twenty minutes, and minima and maxima are never lost.
 
 use std::collections::VecDeque;
 use std::time::{Duration, SystemTime};
@@ -163,7 +163,8 @@ impl History {
     /// Merges neighbours in the older half; where none may be merged any more, forgets the oldest.
     fn compact(&mut self) {
         let half = self.capacity / 2;
-        let widest = self.retention / u32::try_from(half).unwrap_or(u32::MAX).max(1);
+        // Two neighbours that stay apart cover more than this together, so the half covers the retention.
+        let widest = self.retention * 2 / u32::try_from(half).unwrap_or(u32::MAX).max(1);
         let mut kept = 0;
         let mut at = 0;
         while at < half {

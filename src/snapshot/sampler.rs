@@ -1,5 +1,6 @@
 //! Runs the collectors, each timed and isolated, and freezes what they read.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
@@ -94,7 +95,9 @@ fn read<C: Collector>(
         return;
     };
     let start = Instant::now();
-    reading.outcome = collector.collect(&mut reading.value);
+    let collected = catch_unwind(AssertUnwindSafe(|| collector.collect(&mut reading.value)));
+    reading.outcome = collected
+        .unwrap_or_else(|_| Err(CollectError::malformed(C::NAME, "the collector panicked")));
     reading.duration = start.elapsed();
     match &reading.outcome {
         Ok(()) if *told => {
@@ -119,6 +122,7 @@ mod tests {
 
     struct Flaky {
         fail: bool,
+        panic: bool,
     }
 
     impl Collector for Flaky {
@@ -128,6 +132,7 @@ mod tests {
 
         fn collect(&mut self, reading: &mut u64) -> Result<(), CollectError> {
             *reading = 7;
+            assert!(!self.panic, "a bug");
             if self.fail {
                 Err(CollectError::malformed("here", "broken"))
             } else {
@@ -138,7 +143,10 @@ mod tests {
 
     #[test]
     fn a_failing_collector_has_no_reading_and_is_told_once() {
-        let mut collector = Flaky { fail: true };
+        let mut collector = Flaky {
+            fail: true,
+            panic: false,
+        };
         let (mut reading, mut told) = (Reading::default(), false);
         read(Some(&mut collector), &mut reading, &mut told);
         assert!(
@@ -149,7 +157,13 @@ mod tests {
             reading.error().unwrap().to_string(),
             "cannot read here: broken"
         );
-        collector.fail = false;
+        collector.panic = true;
+        read(Some(&mut collector), &mut reading, &mut told);
+        assert_eq!(
+            reading.error().unwrap().to_string(),
+            "cannot read flaky: the collector panicked"
+        );
+        (collector.fail, collector.panic) = (false, false);
         read(Some(&mut collector), &mut reading, &mut told);
         assert_eq!((reading.get(), told), (Some(&7), false));
     }

@@ -299,12 +299,14 @@ async fn release_is_for_loopback_and_for_no_foreign_page() {
         .reply(&exporter.routes())
         .await;
     assert_eq!(unknown.status(), 403, "who is not known is not let in");
-    for (origin, status) in [
-        ("http://evil.example", 403),
-        ("null", 403),
-        ("http://localhost:10113", 200),
+    for (origin, host, status) in [
+        ("http://evil.example", "localhost:10113", 403),
+        ("http://rebound.example:10113", "rebound.example:10113", 403),
+        ("null", "localhost:10113", 403),
+        ("http://localhost:10113", "localhost:10113", 200),
+        ("http://[::1]:10113", "[::1]:10113", 200),
     ] {
-        let headers = [("origin", origin), ("host", "localhost:10113")];
+        let headers = [("origin", origin), ("host", host)];
         let answer = send(&exporter, "POST", gc, "127.0.0.1:9", &headers).await;
         assert_eq!(
             answer.status,
