@@ -137,6 +137,23 @@ pub async fn serve(bound: Bound, api: Arc<Api>, web: &Web, shutdown: impl Future
     }
 }
 
+/// warp's routes as hyper sees them.
+trait Answers:
+    Service<Request<Incoming>, Response = Response, Error = Infallible, Future: Send>
+    + Send
+    + Sync
+    + 'static
+{
+}
+
+impl<S> Answers for S where
+    S: Service<Request<Incoming>, Response = Response, Error = Infallible, Future: Send>
+        + Send
+        + Sync
+        + 'static
+{
+}
+
 struct Shared<S> {
     service: S,
     api: Arc<Api>,
@@ -145,19 +162,11 @@ struct Shared<S> {
     request_timeout: Duration,
 }
 
-async fn accept<S>(
+async fn accept<S: Answers>(
     listener: TcpListener,
     shared: Arc<Shared<S>>,
     graceful: &GracefulShutdown,
-) -> Infallible
-where
-    S: Service<Request<Incoming>, Response = Response, Error = Infallible>
-        + Clone
-        + Send
-        + Sync
-        + 'static,
-    S::Future: Send,
-{
+) -> Infallible {
     loop {
         shared.places.wait().await;
         let (stream, peer) = match listener.accept().await {
@@ -183,20 +192,13 @@ where
     }
 }
 
-async fn connection<S>(
+async fn connection<S: Answers>(
     stream: TcpStream,
     peer: SocketAddr,
     shared: Arc<Shared<S>>,
     place: Place,
     watcher: hyper_util::server::graceful::Watcher,
-) where
-    S: Service<Request<Incoming>, Response = Response, Error = Infallible>
-        + Clone
-        + Send
-        + Sync
-        + 'static,
-    S::Future: Send,
-{
+) {
     let busy = Arc::clone(&place.busy);
     let service = service_fn(|mut request: Request<Incoming>| {
         request.extensions_mut().insert(Peer(peer));
@@ -224,10 +226,7 @@ async fn connection<S>(
     drop(place);
 }
 
-async fn respond<S>(shared: &Shared<S>, request: Request<Incoming>) -> Response
-where
-    S: Service<Request<Incoming>, Response = Response, Error = Infallible>,
-{
+async fn respond<S: Answers>(shared: &Shared<S>, request: Request<Incoming>) -> Response {
     let session = &shared.api.session;
     if request.body().size_hint().lower() > MAX_BODY_BYTES {
         let help = "send no body; no endpoint reads one";

@@ -1,10 +1,11 @@
 //! The binary: flags, exit codes, signals, foreign processes.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
+
+use crate::client;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_memory-exporter");
 
@@ -47,15 +48,7 @@ impl Running {
     }
 
     fn get(&self, path: &str) -> String {
-        let mut stream = TcpStream::connect(&self.address).unwrap();
-        write!(
-            stream,
-            "GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
-        )
-        .unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        answer
+        client::get(self.address.parse().unwrap(), path)
     }
 
     fn value(&self, series: &str) -> Option<f64> {

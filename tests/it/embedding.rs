@@ -1,32 +1,18 @@
 //! The exporter inside a host: registry, warp filter, stuck runtime, spans.
 
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use memory_exporter::{ComponentLayer, Config, Exporter};
 use prometheus_client::registry::Registry;
 use tracing_subscriber::layer::SubscriberExt;
 
+use crate::client::{get, request};
+
 fn served() -> Exporter {
     let mut config = Config::production();
     config.web.listen_address = vec!["127.0.0.1:0".parse().unwrap()];
     Exporter::start(config).unwrap()
-}
-
-fn get(address: SocketAddr, path: &str) -> String {
-    let mut stream = TcpStream::connect(address).unwrap();
-    stream
-        .set_read_timeout(Some(Duration::from_secs(10)))
-        .unwrap();
-    write!(
-        stream,
-        "GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
-    )
-    .unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    answer
 }
 
 #[test]
@@ -76,14 +62,7 @@ fn the_routes_join_a_server_of_the_host() {
     assert!(get(address, "/metrics").contains("\nmemory_rss_bytes "));
     assert!(get(address, "/own").ends_with("host"));
     assert!(get(address, "/nope").starts_with("HTTP/1.1 404"));
-    let mut stream = TcpStream::connect(address).unwrap();
-    write!(
-        stream,
-        "POST /metrics/memory/gc HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
-    )
-    .unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
+    let answer = request(address, "POST", "/metrics/memory/gc");
     assert!(
         answer.starts_with("HTTP/1.1 200") && answer.contains("\"freed\""),
         "{answer}"

@@ -5,6 +5,7 @@ mod api; // every endpoint without a socket: answers, errors, formats
 mod architecture; // floors, doors, sizes: the law of the house
 mod catalog; // invariants over the whole table of metrics, and the frozen list of series
 mod cli; // the binary: flags, exit codes, signals, foreign processes
+mod client; // not tests: the least HTTP client
 mod collectors; // readings from trees of our own making: procfs, control groups v1 and v2
 mod config; // profiles, overlays, and every mistake at once
 mod embedding; // the exporter inside a host: registry, warp filter, stuck runtime, spans

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use memory_exporter::{Config, Exporter};
 
-const SCRAPE: &[u8] = b"GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+use crate::client::{connect, get, request, send};
 
 fn served(change: impl FnOnce(&mut Config)) -> (Exporter, SocketAddr) {
     let mut config = Config::production();
@@ -15,23 +15,6 @@ fn served(change: impl FnOnce(&mut Config)) -> (Exporter, SocketAddr) {
     let exporter = Exporter::start(config).unwrap();
     let address = exporter.addresses()[0];
     (exporter, address)
-}
-
-fn connect(address: SocketAddr) -> TcpStream {
-    let stream = TcpStream::connect(address).unwrap();
-    stream
-        .set_read_timeout(Some(Duration::from_secs(20)))
-        .unwrap();
-    stream
-}
-
-fn send(address: SocketAddr, request: &[u8]) -> String {
-    let mut stream = connect(address);
-    // A server that refuses early may close before everything is sent.
-    let _ = stream.write_all(request);
-    let mut answer = Vec::new();
-    let _ = stream.read_to_end(&mut answer);
-    String::from_utf8_lossy(&answer).into_owned()
 }
 
 /// 10,000 connections that send nothing, nonsense, or half a request, and stay open; scrapes are answered all the while.
@@ -64,7 +47,7 @@ fn a_flood_of_bad_connections_does_not_stop_the_scrapes() {
     let mut scrapes = 0;
     while !flood.is_finished() || scrapes < 10 {
         let start = Instant::now();
-        let answer = send(address, SCRAPE);
+        let answer = get(address, "/metrics");
         slowest = slowest.max(start.elapsed());
         assert!(
             answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.contains("\nmemory_rss_bytes "),
@@ -78,7 +61,7 @@ fn a_flood_of_bad_connections_does_not_stop_the_scrapes() {
         "the slowest of {scrapes} scrapes took {slowest:?}"
     );
     assert!(
-        send(address, SCRAPE).starts_with("HTTP/1.1 200"),
+        get(address, "/metrics").starts_with("HTTP/1.1 200"),
         "while {} bad connections are open",
         open.len()
     );
@@ -156,10 +139,7 @@ fn requests_on_one_connection_are_all_answered() {
 #[test]
 fn head_is_answered_with_the_length_and_no_body() {
     let (_exporter, address) = served(|_| {});
-    let answer = send(
-        address,
-        b"HEAD /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n",
-    );
+    let answer = request(address, "HEAD", "/metrics");
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
     assert!(
         head.starts_with("HTTP/1.1 200") && head.contains("content-length: ") && body.is_empty(),
@@ -223,7 +203,7 @@ fn several_addresses_are_served_alike() {
     assert_eq!(exporter.addresses().len(), 2);
     for address in exporter.addresses() {
         assert!(
-            send(*address, SCRAPE).starts_with("HTTP/1.1 200"),
+            get(*address, "/metrics").starts_with("HTTP/1.1 200"),
             "{address}"
         );
     }
@@ -233,19 +213,7 @@ fn several_addresses_are_served_alike() {
 fn the_telemetry_path_moves() {
     let (_exporter, address) =
         served(|config| config.web.telemetry_path = "/internal/prom".to_owned());
-    assert!(
-        send(
-            address,
-            b"GET /internal/prom HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
-        )
-        .contains("\nmemory_rss_bytes ")
-    );
-    assert!(send(address, SCRAPE).starts_with("HTTP/1.1 404"));
-    assert!(
-        send(
-            address,
-            b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
-        )
-        .contains("href=\"/internal/prom\"")
-    );
+    assert!(get(address, "/internal/prom").contains("\nmemory_rss_bytes "));
+    assert!(get(address, "/metrics").starts_with("HTTP/1.1 404"));
+    assert!(get(address, "/").contains("href=\"/internal/prom\""));
 }
