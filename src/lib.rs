@@ -26,8 +26,8 @@
 //! |---|---|---|
 //! | 8 | `main.rs`, `cli.rs` | start |
 //! | 7 | [`Exporter`], [`Error`] | compose: builder, the one ticker |
-//! | 6 | [`exposition`], `push` | show: pull, push |
-//! | 4 | [`analysis`] | derive: trend, health |
+//! | 6 | `exposition`, `push` | show: pull, push |
+//! | 4 | `analysis` | derive: trend, health |
 //! | 3 | [`snapshot`] | freeze: snapshot, history |
 //! | 2 | [`collector`] | read: heap, jemalloc, process, control group |
 //! | 1 | [`heap`] | instrument: the allocator wrapper; all `unsafe` but two calls is here |
@@ -57,10 +57,10 @@ pub mod collector;
 pub mod snapshot;
 
 // Floor 4: derive.
-pub mod analysis;
+mod analysis;
 
 // Floor 6: show.
-pub mod exposition;
+mod exposition;
 #[cfg(feature = "otlp")]
 mod push;
 
@@ -77,6 +77,7 @@ pub use collector::Target;
 pub use config::{Config, ConfigError};
 pub use error::Error;
 pub use exporter::{Builder, Exporter};
+pub use exposition::{MemoryCollector, Peer};
 #[cfg(feature = "spans")]
 pub use heap::ComponentLayer;
 pub use heap::{Allocator, Component, ComponentGuard, InComponent};

@@ -41,7 +41,7 @@ fn heap_metrics_are_absent() {
         .enable_all()
         .build()
         .unwrap();
-    let peer = memory_exporter::exposition::Peer("127.0.0.1:1".parse().unwrap());
+    let peer = memory_exporter::Peer("127.0.0.1:1".parse().unwrap());
     let request = warp::test::request()
         .method("POST")
         .path("/metrics/memory/gc")

@@ -1,7 +1,7 @@
 //! The forced release, in a process of its own: nobody else allocates or releases meanwhile.
 #![allow(clippy::unwrap_used, reason = "a test")]
 
-use memory_exporter::exposition::Peer;
+use memory_exporter::Peer;
 use memory_exporter::{Allocator, Config, Exporter};
 
 #[global_allocator]

@@ -8,14 +8,14 @@ use crate::snapshot::{Point, Snapshot};
 use super::trend::slope;
 
 /// Window of the growth and of the allocation rate.
-pub const WINDOW: Duration = Duration::from_secs(300);
+pub(crate) const WINDOW: Duration = Duration::from_secs(300);
 /// A slope over less time than this says nothing.
 const SHORTEST: Duration = Duration::from_secs(60);
 const MB: f64 = 1_048_576.0;
 
 /// How bad it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Status {
+pub(crate) enum Status {
     /// Nothing to do.
     Healthy,
     /// Somebody should look today.
@@ -27,36 +27,36 @@ pub enum Status {
 /// One reason for a status.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
-pub struct Finding {
+pub(crate) struct Finding {
     /// How bad this alone is.
-    pub status: Status,
+    pub(crate) status: Status,
     /// What was seen, with the numbers.
-    pub reason: String,
+    pub(crate) reason: String,
     /// What to do about it.
-    pub recommendation: &'static str,
+    pub(crate) recommendation: &'static str,
 }
 
 /// The verdict.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
-pub struct Health {
+pub(crate) struct Health {
     /// The worst of the findings.
-    pub status: Status,
+    pub(crate) status: Status,
     /// Used share of the limit, 0 to 1 and above; absent without a limit.
-    pub used_ratio: Option<f64>,
+    pub(crate) used_ratio: Option<f64>,
     /// Growth of resident memory in bytes per second over the last five minutes; absent for want of history.
-    pub growth_rate: Option<f64>,
+    pub(crate) growth_rate: Option<f64>,
     /// Bytes asked for per second over the last five minutes; absent without our allocator or for want of history.
-    pub allocation_rate: Option<f64>,
+    pub(crate) allocation_rate: Option<f64>,
     /// Allocator operations per second, likewise.
-    pub operation_rate: Option<f64>,
+    pub(crate) operation_rate: Option<f64>,
     /// Everything that speaks against health, worst first.
-    pub findings: Vec<Finding>,
+    pub(crate) findings: Vec<Finding>,
 }
 
 /// Judges a snapshot and the points of the last [`WINDOW`].
 #[allow(clippy::cast_precision_loss, reason = "no process has 2^53 bytes")]
-pub fn assess(snapshot: &Snapshot, recent: &[Point], thresholds: &Thresholds) -> Health {
+pub(crate) fn assess(snapshot: &Snapshot, recent: &[Point], thresholds: &Thresholds) -> Health {
     let rss = snapshot.process.get().map(|process| process.rss as f64);
     let limit = snapshot.limit().map(|limit| limit as f64);
     let used_ratio = rss

@@ -8,5 +8,5 @@
 mod health;
 mod trend;
 
-pub use health::{Finding, Health, Status, WINDOW, assess};
-pub use trend::{Statistics, Trend, slope, trend};
+pub(crate) use health::{Health, Status, WINDOW, assess};
+pub(crate) use trend::{Statistics, Trend, trend};

@@ -12,36 +12,36 @@ const FEWEST_FOR_SLOPE: usize = 3;
 /// A window of the history at an interval.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
-pub struct Trend {
+pub(crate) struct Trend {
     /// One point per interval that has any, oldest first.
-    pub points: Vec<Point>,
+    pub(crate) points: Vec<Point>,
     /// Resident set size.
-    pub rss: Option<Statistics>,
+    pub(crate) rss: Option<Statistics>,
     /// Bytes that the program holds.
-    pub heap: Option<Statistics>,
+    pub(crate) heap: Option<Statistics>,
     /// Virtual size.
-    pub virtual_size: Option<Statistics>,
+    pub(crate) virtual_size: Option<Statistics>,
 }
 
 /// What a level did over a window.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
-pub struct Statistics {
+pub(crate) struct Statistics {
     /// Theil-Sen slope in bytes per second: the median of the slopes between all pairs, which single steps and outliers do not
     /// move. Absent for fewer than three points.
-    pub growth_rate: Option<f64>,
+    pub(crate) growth_rate: Option<f64>,
     /// Standard deviation divided by the mean, both over time: 0 for a flat line.
-    pub volatility: f64,
+    pub(crate) volatility: f64,
     /// Highest value, between the points too.
-    pub peak: u64,
+    pub(crate) peak: u64,
     /// Lowest value, between the points too.
-    pub min: u64,
+    pub(crate) min: u64,
     /// Mean over time.
-    pub average: f64,
+    pub(crate) average: f64,
 }
 
 /// Merges points into intervals counted back from `now`, and says what they did.
-pub fn trend<'a>(
+pub(crate) fn trend<'a>(
     points: impl IntoIterator<Item = &'a Point>,
     now: SystemTime,
     interval: Duration,
@@ -105,7 +105,7 @@ fn statistics(points: &[Point], level: impl Fn(&Point) -> Option<Level>) -> Opti
 }
 
 /// Theil-Sen slope per second; absent for fewer than three points. Of a long series every n-th point is taken, the last always.
-pub fn slope(points: impl IntoIterator<Item = (SystemTime, f64)>) -> Option<f64> {
+pub(crate) fn slope(points: impl IntoIterator<Item = (SystemTime, f64)>) -> Option<f64> {
     let all: Vec<(SystemTime, f64)> = points.into_iter().collect();
     if all.len() < FEWEST_FOR_SLOPE {
         return None;

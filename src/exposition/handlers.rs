@@ -32,7 +32,7 @@ const PATIENCE: Duration = Duration::from_millis(50);
 
 /// Everything that the endpoints need.
 #[derive(Debug)]
-pub struct Api {
+pub(crate) struct Api {
     pub(super) session: Session,
     pub(super) telemetry_path: String,
     pub(super) cors_allowed_origins: Vec<String>,
@@ -47,7 +47,7 @@ pub struct Api {
 
 impl Api {
     /// Endpoints over what `recorder` reads of `target`.
-    pub fn new(
+    pub(crate) fn new(
         config: &Config,
         recorder: Arc<Recorder>,
         target: &Target,
@@ -69,7 +69,7 @@ impl Api {
     }
 
     /// From now on `/-/ready` says no.
-    pub fn drain(&self) {
+    pub(crate) fn drain(&self) {
         self.draining.store(true, Ordering::Relaxed);
     }
 
@@ -77,7 +77,7 @@ impl Api {
     ///
     /// # Errors
     /// When the encoder fails, which no reading can make it do.
-    pub fn render(&self, accept: &str) -> Result<(String, &'static str), std::fmt::Error> {
+    pub(crate) fn render(&self, accept: &str) -> Result<(String, &'static str), std::fmt::Error> {
         let format = Format::accepted(accept);
         let body = self.scrape.render()?;
         let body = match format {

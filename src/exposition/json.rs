@@ -8,16 +8,16 @@ use warp::reply::Response;
 
 /// One start of the exporter.
 #[derive(Debug, Clone)]
-pub struct Session {
+pub(crate) struct Session {
     /// A new UUID for each start.
-    pub id: String,
+    pub(crate) id: String,
     /// When it started.
-    pub started: SystemTime,
+    pub(crate) started: SystemTime,
 }
 
 impl Session {
     /// A new session, from now on.
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         Self {
             id: uuid::Uuid::new_v4().to_string(),
             started: SystemTime::now(),

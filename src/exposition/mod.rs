@@ -20,8 +20,10 @@ mod server;
 mod text;
 mod views;
 
-pub use handlers::Api;
-pub use json::Session;
-pub use routes::{Peer, routes, with_fallback};
-pub use server::{Bound, ServerError, bind, serve};
-pub use text::{MemoryCollector, TextOptions};
+pub(crate) use handlers::Api;
+pub(crate) use json::Session;
+pub use routes::Peer;
+pub(crate) use routes::routes;
+pub(crate) use server::{Bound, ServerError, bind, serve};
+pub use text::MemoryCollector;
+pub(crate) use text::TextOptions;

@@ -23,7 +23,7 @@ impl Reject for ApiError {}
 /// All endpoints, to be mounted in any warp server. Requests for other paths are left to other routes.
 ///
 /// Where the address of the client is not known, requests that are for loopback only are refused.
-pub fn routes(api: Arc<Api>) -> BoxedFilter<(Response,)> {
+pub(crate) fn routes(api: Arc<Api>) -> BoxedFilter<(Response,)> {
     let recovering = Arc::clone(&api);
     landing(&api)
         .or(metrics(&api))
@@ -46,7 +46,7 @@ pub fn routes(api: Arc<Api>) -> BoxedFilter<(Response,)> {
 }
 
 /// All endpoints, an answer for every other path, and CORS: what our own server serves.
-pub fn with_fallback(api: Arc<Api>) -> BoxedFilter<(Response,)> {
+pub(crate) fn with_fallback(api: Arc<Api>) -> BoxedFilter<(Response,)> {
     let lost = Arc::clone(&api);
     let not_found = warp::any().map(move || {
         let help = "GET / lists what there is";

@@ -46,7 +46,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// An address cannot be listened on.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot listen on {address}: {cause}{}", hint(.cause))]
-pub struct ServerError {
+pub(crate) struct ServerError {
     address: SocketAddr,
     #[source]
     cause: io::Error,
@@ -65,13 +65,13 @@ fn hint(cause: &io::Error) -> &'static str {
 
 /// Listeners that are open but not served yet.
 #[derive(Debug)]
-pub struct Bound {
+pub(crate) struct Bound {
     listeners: Vec<TcpListener>,
 }
 
 impl Bound {
     /// Where they listen; with port 0 this says which port it became.
-    pub fn addresses(&self) -> Vec<SocketAddr> {
+    pub(crate) fn addresses(&self) -> Vec<SocketAddr> {
         self.listeners
             .iter()
             .filter_map(|listener| listener.local_addr().ok())
@@ -83,7 +83,7 @@ impl Bound {
 ///
 /// # Errors
 /// The first address that cannot be listened on.
-pub fn bind(addresses: &[SocketAddr]) -> Result<Bound, ServerError> {
+pub(crate) fn bind(addresses: &[SocketAddr]) -> Result<Bound, ServerError> {
     let listen = |address: SocketAddr| -> io::Result<TcpListener> {
         let socket = if address.is_ipv4() {
             TcpSocket::new_v4()?
@@ -107,7 +107,12 @@ pub fn bind(addresses: &[SocketAddr]) -> Result<Bound, ServerError> {
 
 /// Serves until `shutdown` is ready; then closes the listeners at once, lets open requests finish, and cuts off what is not done
 /// after `web.shutdown_timeout`.
-pub async fn serve(bound: Bound, api: Arc<Api>, web: &Web, shutdown: impl Future<Output = ()>) {
+pub(crate) async fn serve(
+    bound: Bound,
+    api: Arc<Api>,
+    web: &Web,
+    shutdown: impl Future<Output = ()>,
+) {
     let graceful = GracefulShutdown::new();
     let shared = Arc::new(Shared {
         service: TowerToHyperService::new(warp::service(with_fallback(Arc::clone(&api)))),

@@ -15,20 +15,20 @@ use crate::snapshot::{Family, Recorder, Value};
 /// Names and labels of a scrape.
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
-pub struct TextOptions {
+pub(crate) struct TextOptions {
     /// Prefix of all names.
-    pub namespace: String,
+    pub(crate) namespace: String,
     /// Whether the standard `process_*` metrics are shown.
-    pub standard: bool,
+    pub(crate) standard: bool,
     /// Labels on every series.
-    pub labels: Vec<(String, String)>,
+    pub(crate) labels: Vec<(String, String)>,
     /// Labels of `target_info`.
-    pub target: Vec<(String, String)>,
+    pub(crate) target: Vec<(String, String)>,
 }
 
 impl TextOptions {
     /// As the configuration says.
-    pub fn new(config: &Config, resource: &Resource) -> Self {
+    pub(crate) fn new(config: &Config, resource: &Resource) -> Self {
         Self {
             namespace: config.metrics.namespace.clone(),
             standard: config.metrics.process,
@@ -49,7 +49,7 @@ pub struct MemoryCollector {
 
 impl MemoryCollector {
     /// A collector of what `recorder` reads.
-    pub fn new(recorder: Arc<Recorder>, options: &TextOptions) -> Self {
+    pub(crate) fn new(recorder: Arc<Recorder>, options: &TextOptions) -> Self {
         Self {
             recorder,
             namespace: options.namespace.clone(),

@@ -2,7 +2,7 @@
 
 use std::io::Read;
 
-use memory_exporter::exposition::Peer;
+use memory_exporter::Peer;
 use memory_exporter::{Config, Exporter, Target};
 use serde_json::Value;
 
