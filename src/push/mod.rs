@@ -18,10 +18,11 @@ mod settings;
 mod tls;
 mod transport;
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout, timeout_at};
 
 use crate::snapshot::{Recorder, Snapshot};
 
@@ -29,6 +30,7 @@ use encode::Encoder;
 use transport::{Failure, Transport};
 
 pub(crate) use settings::Settings;
+use settings::shown;
 
 const FIRST_BACKOFF: Duration = Duration::from_millis(500);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(30);
@@ -45,6 +47,7 @@ pub(crate) struct Pusher {
     not_before: Option<Instant>,
     backoff: Duration,
     is_failing: bool,
+    is_rejecting: bool,
 }
 
 impl Pusher {
@@ -59,40 +62,52 @@ impl Pusher {
             not_before: None,
             backoff: FIRST_BACKOFF,
             is_failing: false,
+            is_rejecting: false,
         }
     }
 
-    /// Pushes now and at every interval until `shutdown` is ready, then once more, for at most `grace`.
+    /// Pushes now and at every interval until `shutdown` is ready, then once more. From then on it takes at most `grace`.
     pub(crate) async fn run(mut self, shutdown: impl Future<Output = ()>, grace: Duration) {
         tokio::pin!(shutdown);
         let mut ticks = interval(self.settings.interval);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
+        let under_way = Cell::new(false);
+        let end = loop {
             let export = async {
                 ticks.tick().await;
                 if self
                     .not_before
                     .is_none_or(|moment| Instant::now() >= moment)
                 {
-                    self.export(Instant::now() + self.settings.export_timeout)
-                        .await;
+                    let deadline = Instant::now() + self.settings.export_timeout;
+                    self.export(deadline, &under_way).await;
                 }
             };
+            tokio::pin!(export);
             tokio::select! {
-                () = export => {}
-                () = &mut shutdown => break,
+                () = &mut export => continue,
+                () = &mut shutdown => {}
             }
-        }
-        let _ = timeout(grace, self.export(Instant::now())).await;
+            let end = Instant::now() + grace;
+            // The receiver may have taken what is on its way, and the last push must not count it again.
+            if under_way.get() {
+                let _ = timeout(grace / 2, export).await;
+            }
+            break end;
+        };
+        let _ = timeout_at(end, self.export(Instant::now(), &under_way)).await;
     }
 
     /// Sends a fresh snapshot, again and again until it is acknowledged, refused for good, or `deadline` has passed. At least once.
-    async fn export(&mut self, deadline: Instant) {
+    /// Says whether a request is under way.
+    async fn export(&mut self, deadline: Instant, under_way: &Cell<bool>) {
         let snapshot = self.recorder.snapshot();
         let request = self.encoder.request(&snapshot, self.acknowledged.as_ref());
         loop {
-            let sent = timeout(self.settings.timeout, self.transport.send(&request));
-            let failure = match sent.await {
+            under_way.set(true);
+            let sent = timeout(self.settings.timeout, self.transport.send(&request)).await;
+            under_way.set(false);
+            let failure = match sent {
                 Ok(Ok(accepted)) => return self.succeeded(snapshot, &accepted),
                 Ok(Err(failure)) => failure,
                 Err(_elapsed) => Failure::retryable(
@@ -114,10 +129,11 @@ impl Pusher {
 
     fn succeeded(&mut self, snapshot: Snapshot, accepted: &transport::Accepted) {
         self.recorder.own().otlp_succeeded(accepted.rejected_points);
-        if accepted.rejected_points > 0 {
-            let (points, message) = (accepted.rejected_points, accepted.message.as_str());
+        let (points, message) = (accepted.rejected_points, accepted.message.as_str());
+        if points > 0 && !self.is_rejecting {
             tracing::warn!(points, message, "the OTLP receiver rejected points");
         }
+        self.is_rejecting = points > 0;
         if self.is_failing {
             tracing::info!("the OTLP receiver takes exports again");
         }
@@ -135,7 +151,8 @@ impl Pusher {
         if self.is_failing {
             tracing::debug!(why, "OTLP export failed again");
         } else {
-            tracing::warn!(why, endpoint = %self.settings.endpoint, "OTLP export failed, will go on trying");
+            let endpoint = shown(&self.settings.endpoint);
+            tracing::warn!(why, endpoint, "OTLP export failed, will go on trying");
         }
         self.is_failing = true;
     }

@@ -13,7 +13,8 @@ use crate::config::{
     is_url, pairs,
 };
 
-use super::tls::{Certificates, TlsFiles};
+use super::tls::{Certificates, TlsFile, TlsFiles};
+use super::transport::check_header;
 
 const METRICS_PATH: &str = "v1/metrics";
 const DEFAULT_GRPC: &str = "http://localhost:4317";
@@ -29,7 +30,7 @@ pub(crate) struct Settings {
     pub(super) interval: Duration,
     /// Most time for one attempt.
     pub(super) timeout: Duration,
-    /// Most time for all attempts of one export.
+    /// After this time an export makes no further attempt.
     pub(super) export_timeout: Duration,
     pub(super) headers: Vec<(String, Secret)>,
     pub(super) compression: Compression,
@@ -55,7 +56,12 @@ impl Settings {
         let mut variables = Variables {
             lookup: &environment,
             problems: Vec::new(),
+            is_insecure: false,
         };
+        variables.is_insecure = variables.flag([
+            otel::OTEL_EXPORTER_OTLP_METRICS_INSECURE,
+            otel::OTEL_EXPORTER_OTLP_INSECURE,
+        ]);
         if !is_enabled(config, &mut variables) {
             return Ok(None);
         }
@@ -70,24 +76,29 @@ impl Settings {
         let interval = variables
             .milliseconds(["OTEL_METRIC_EXPORT_INTERVAL"])
             .unwrap_or(otlp.interval);
-        let export_timeout = variables
-            .milliseconds(["OTEL_METRIC_EXPORT_TIMEOUT"])
-            .unwrap_or(DEFAULT_EXPORT_TIMEOUT);
         let timeout = variables
             .milliseconds([
                 otel::OTEL_EXPORTER_OTLP_METRICS_TIMEOUT,
                 otel::OTEL_EXPORTER_OTLP_TIMEOUT,
             ])
             .unwrap_or(otlp.timeout);
+        let export_timeout = variables
+            .milliseconds(["OTEL_METRIC_EXPORT_TIMEOUT"])
+            .unwrap_or(DEFAULT_EXPORT_TIMEOUT.max(timeout));
         let mut headers = otlp.headers.clone();
+        for (name, value) in &headers {
+            if let Err(allowed) = check_header(protocol, name, value) {
+                let detail = format!("allowed: {allowed}");
+                variables
+                    .problems
+                    .push(Problem::of_key(&format!("otlp.headers.{name}"), detail));
+            }
+        }
         for name in [
             otel::OTEL_EXPORTER_OTLP_HEADERS,
             otel::OTEL_EXPORTER_OTLP_METRICS_HEADERS,
         ] {
-            let text = variables.get(name).unwrap_or_default();
-            headers.extend(
-                pairs(&text).map(|(name, value)| (name.to_ascii_lowercase(), Secret::new(value))),
-            );
+            headers.extend(variables.headers(name, protocol));
         }
         let compression = variables
             .parsed([
@@ -98,21 +109,32 @@ impl Settings {
         let temporality = variables
             .parsed([otel::OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE])
             .unwrap_or(otlp.temporality);
-        let aggregation = variables.get("OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION");
-        if aggregation.is_some_and(|aggregation| aggregation != "explicit_bucket_histogram") {
+        if let Some(Aggregation::Exponential) =
+            variables.parsed(["OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION"])
+        {
             tracing::warn!(
                 "only explicit_bucket_histogram is sent: the buckets are counted before the export"
             );
         }
-        let file = |variables: &Variables<'_>, name: &str, configured: &Option<PathBuf>| {
-            let specific = variables.get(&format!("OTEL_EXPORTER_OTLP_METRICS_{name}"));
-            let file = specific.or_else(|| variables.get(&format!("OTEL_EXPORTER_OTLP_{name}")));
-            file.map(PathBuf::from).or_else(|| configured.clone())
+        let file = |name: &str, key: &str, configured: &Option<PathBuf>| {
+            let variable = |prefix: &str| {
+                let origin = format!("{prefix}{name}");
+                let path = variables.get(&origin)?.into();
+                Some(TlsFile { origin, path })
+            };
+            let specific = variable("OTEL_EXPORTER_OTLP_METRICS_");
+            let found = specific.or_else(|| variable("OTEL_EXPORTER_OTLP_"));
+            found.or_else(|| {
+                Some(TlsFile {
+                    origin: key.to_owned(),
+                    path: configured.clone()?,
+                })
+            })
         };
         let files = TlsFiles {
-            ca: file(&variables, "CERTIFICATE", &otlp.ca_file),
-            cert: file(&variables, "CLIENT_CERTIFICATE", &otlp.cert_file),
-            key: file(&variables, "CLIENT_KEY", &otlp.key_file),
+            ca: file("CERTIFICATE", "otlp.ca_file", &otlp.ca_file),
+            cert: file("CLIENT_CERTIFICATE", "otlp.cert_file", &otlp.cert_file),
+            key: file("CLIENT_KEY", "otlp.key_file", &otlp.key_file),
         };
         let certificates = Certificates::read(&files, &mut variables.problems);
         if !variables.problems.is_empty() {
@@ -122,7 +144,7 @@ impl Settings {
             protocol,
             endpoint,
             interval,
-            timeout,
+            timeout: timeout.min(export_timeout),
             export_timeout: export_timeout.min(interval),
             headers: headers.into_iter().collect(),
             compression,
@@ -141,10 +163,7 @@ impl Settings {
 fn is_enabled(config: &Config, variables: &mut Variables<'_>) -> bool {
     let exporters = variables.get("OTEL_METRICS_EXPORTER").unwrap_or_default();
     let mut exporters = exporters.split(',').map(str::trim);
-    if variables
-        .get("OTEL_SDK_DISABLED")
-        .is_some_and(|text| text.eq_ignore_ascii_case("true"))
-        || exporters.clone().any(|exporter| exporter == "none")
+    if variables.flag(["OTEL_SDK_DISABLED"]) || exporters.clone().any(|exporter| exporter == "none")
     {
         return false;
     }
@@ -177,10 +196,47 @@ fn endpoint(config: &Config, protocol: Protocol, variables: &mut Variables<'_>) 
     }
 }
 
+/// A URL without what may be secret in it.
+pub(super) fn shown(endpoint: &str) -> String {
+    let Ok(mut url) = url::Url::parse(endpoint) else {
+        return endpoint.to_owned();
+    };
+    if url.username().is_empty() && url.password().is_none() && url.query().is_none() {
+        return endpoint.to_owned();
+    }
+    // These fail only for URLs that have no such part.
+    let _ = url.set_username("");
+    let _ = url.set_password(None);
+    url.set_query(None);
+    url.to_string()
+}
+
+/// What `OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION` may ask for.
+enum Aggregation {
+    Explicit,
+    Exponential,
+}
+
+impl FromStr for Aggregation {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "explicit_bucket_histogram" => Ok(Self::Explicit),
+            "base2_exponential_bucket_histogram" => Ok(Self::Exponential),
+            _ => Err(
+                "one of explicit_bucket_histogram, base2_exponential_bucket_histogram".to_owned(),
+            ),
+        }
+    }
+}
+
 /// Environment variables, and what is wrong with them.
 struct Variables<'a> {
     lookup: &'a dyn Fn(&str) -> Option<String>,
     problems: Vec<Problem>,
+    /// Whether `host:port` means plain text.
+    is_insecure: bool,
 }
 
 impl Variables<'_> {
@@ -198,7 +254,8 @@ impl Variables<'_> {
         let (name, text) = names
             .into_iter()
             .find_map(|name| Some((name, self.get(name)?)))?;
-        match text.parse() {
+        // The standard leaves upper and lower case to the user.
+        match text.to_ascii_lowercase().parse() {
             Ok(value) => Some(value),
             Err(allowed) => {
                 self.note(name, text, allowed);
@@ -222,27 +279,56 @@ impl Variables<'_> {
         self.parsed(names).map(|Milliseconds(duration)| duration)
     }
 
+    /// False when not set.
+    fn flag(&mut self, names: impl IntoIterator<Item = &'static str>) -> bool {
+        struct Flag(bool);
+        impl FromStr for Flag {
+            type Err = String;
+
+            fn from_str(text: &str) -> Result<Self, String> {
+                text.parse()
+                    .map(Self)
+                    .map_err(|_| "true or false".to_owned())
+            }
+        }
+        self.parsed(names).is_some_and(|Flag(flag)| flag)
+    }
+
+    /// Headers under names in lower case. Their values are secrets, so no message shows them.
+    fn headers(&mut self, variable: &'static str, protocol: Protocol) -> Vec<(String, Secret)> {
+        let text = self.get(variable).unwrap_or_default();
+        let headers: Vec<_> = pairs(&text)
+            .map(|(name, value)| (name.to_ascii_lowercase(), Secret::new(value)))
+            .collect();
+        let parts = text.split(',').filter(|part| !part.trim().is_empty());
+        let problem = if parts.count() == headers.len() {
+            let mut checked = headers.iter();
+            checked.find_map(|(name, value)| check_header(protocol, name, value).err())
+        } else {
+            Some("name=value pairs with commas between them".to_owned())
+        };
+        if let Some(allowed) = problem {
+            let detail = format!("allowed: {allowed}");
+            self.problems
+                .push(Problem::of_variable(variable, None, detail));
+        }
+        headers
+    }
+
     /// A URL. gRPC also takes `host:port`, which is TLS unless a variable says that it is not.
     fn url(&mut self, name: &'static str, is_http: bool) -> Option<String> {
-        let mut text = self.get(name)?;
-        if !is_http && !text.contains("://") {
-            let insecure = [
-                otel::OTEL_EXPORTER_OTLP_METRICS_INSECURE,
-                otel::OTEL_EXPORTER_OTLP_INSECURE,
-            ]
-            .iter()
-            .find_map(|name| self.get(name));
-            let scheme = if insecure.is_some_and(|text| text.eq_ignore_ascii_case("true")) {
-                "http"
-            } else {
-                "https"
-            };
-            text = format!("{scheme}://{text}");
-        }
-        match is_url(&text) {
-            Ok(()) => Some(text),
+        let given = self.get(name)?;
+        let url = if is_http || given.contains("://") {
+            given.clone()
+        } else if self.is_insecure {
+            format!("http://{given}")
+        } else {
+            format!("https://{given}")
+        };
+        match is_url(&url) {
+            Ok(()) => Some(url),
             Err(allowed) => {
-                self.note(name, text, allowed);
+                self.note(name, shown(&given), allowed);
                 None
             }
         }
@@ -254,5 +340,228 @@ impl Variables<'_> {
             Some(value),
             format!("allowed: {allowed}"),
         ));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Profile;
+
+    /// Settings of a document and of variables.
+    fn resolve(yaml: &str, variables: &[(&str, &str)]) -> Result<Option<Settings>, ConfigError> {
+        let config = Config::load(Profile::Production, yaml, [])?;
+        Settings::resolve(&config, Resource::default(), |name| {
+            let found = variables.iter().find(|(variable, _)| *variable == name);
+            found.map(|(_, value)| (*value).to_owned())
+        })
+    }
+
+    /// As [`resolve`], where something is pushed.
+    fn settings(yaml: &str, variables: &[(&str, &str)]) -> Settings {
+        let with_push = [variables, &[("OTEL_METRICS_EXPORTER", "otlp")]].concat();
+        resolve(yaml, &with_push)
+            .expect("settings")
+            .expect("a push")
+    }
+
+    #[test]
+    fn what_switches_the_push_on_and_off() {
+        const ON: &str = "otlp: {enabled: true}";
+        for (yaml, variables, is_on) in [
+            ("", &[] as &[(&str, &str)], false),
+            (ON, &[], true),
+            ("", &[("OTEL_METRICS_EXPORTER", "otlp")], true),
+            ("", &[("OTEL_METRICS_EXPORTER", "prometheus, otlp")], true),
+            ("", &[("OTEL_METRICS_EXPORTER", "prometheus")], false),
+            ("", &[("OTEL_EXPORTER_OTLP_ENDPOINT", "http://a")], true),
+            (
+                "",
+                &[("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "http://a")],
+                true,
+            ),
+            ("", &[("OTEL_EXPORTER_OTLP_ENDPOINT", " ")], false),
+            (ON, &[("OTEL_METRICS_EXPORTER", "none")], false),
+            (ON, &[("OTEL_SDK_DISABLED", "True")], false),
+            (ON, &[("OTEL_SDK_DISABLED", "false")], true),
+            // What is wrong does not matter to who pushes nothing.
+            ("", &[("OTEL_METRIC_EXPORT_INTERVAL", "soon")], false),
+        ] {
+            let found = resolve(yaml, variables).expect("settings");
+            assert_eq!(found.is_some(), is_on, "{yaml}, {variables:?}");
+        }
+    }
+
+    #[test]
+    fn endpoints() {
+        const BASE: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
+        const AS_IS: &str = "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT";
+        const INSECURE: &str = "OTEL_EXPORTER_OTLP_INSECURE";
+        const HTTP: &str = "otlp: {protocol: http/protobuf}";
+        const CONFIGURED: &str = "otlp: {protocol: http/protobuf, endpoint: 'https://c/x/'}";
+        for (yaml, variables, endpoint) in [
+            ("", &[] as &[(&str, &str)], "http://localhost:4317"),
+            (HTTP, &[], "http://localhost:4318/v1/metrics"),
+            (CONFIGURED, &[], "https://c/x/v1/metrics"),
+            (CONFIGURED, &[(BASE, "http://v")], "http://v/v1/metrics"),
+            (CONFIGURED, &[(BASE, "http://v/")], "http://v/v1/metrics"),
+            (CONFIGURED, &[(AS_IS, "http://m")], "http://m"),
+            (CONFIGURED, &[(AS_IS, "http://m/y/")], "http://m/y/"),
+            (HTTP, &[(BASE, "http://v"), (AS_IS, "http://m")], "http://m"),
+            ("", &[(BASE, "http://v:1")], "http://v:1"),
+            ("", &[(BASE, "v:1")], "https://v:1"),
+            ("", &[(BASE, "v:1"), (INSECURE, "false")], "https://v:1"),
+            ("", &[(BASE, "v:1"), (INSECURE, "TRUE")], "http://v:1"),
+            ("", &[(BASE, "https://v"), (INSECURE, "true")], "https://v"),
+        ] {
+            assert_eq!(
+                settings(yaml, variables).endpoint,
+                endpoint,
+                "{variables:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_variable_for_metrics_wins_over_the_general_one_and_that_over_the_file() {
+        let yaml = "otlp: {protocol: grpc, timeout: 1s, compression: gzip, interval: 20s}";
+        let both = |general, metrics| settings(yaml, &[general, metrics]);
+        let protocols = both(
+            ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"),
+            ("OTEL_EXPORTER_OTLP_METRICS_PROTOCOL", "HTTP/protobuf"),
+        );
+        assert_eq!(protocols.protocol, Protocol::HttpProtobuf);
+        let timeouts = both(
+            ("OTEL_EXPORTER_OTLP_TIMEOUT", "2000"),
+            ("OTEL_EXPORTER_OTLP_METRICS_TIMEOUT", "3000"),
+        );
+        assert_eq!(timeouts.timeout, Duration::from_secs(3));
+        let compressions = both(
+            ("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip"),
+            ("OTEL_EXPORTER_OTLP_METRICS_COMPRESSION", "none"),
+        );
+        assert_eq!(compressions.compression, Compression::None);
+        let general = settings(yaml, &[("OTEL_EXPORTER_OTLP_TIMEOUT", "2000")]);
+        assert_eq!(general.timeout, Duration::from_secs(2));
+        let file = settings(yaml, &[]);
+        assert_eq!(file.timeout, Duration::from_secs(1));
+        assert_eq!(file.interval, Duration::from_secs(20));
+    }
+
+    #[test]
+    fn headers_are_merged_name_by_name() {
+        let headers = settings(
+            "otlp: {headers: {a: file, B: file, c: file}}",
+            &[
+                ("OTEL_EXPORTER_OTLP_HEADERS", "b=general, c = g%20%2C ,"),
+                ("OTEL_EXPORTER_OTLP_METRICS_HEADERS", "C=metrics,d=x=y"),
+            ],
+        )
+        .headers;
+        let expected = [
+            // Of two that differ in case only, the transport keeps the second.
+            ("B", "file"),
+            ("a", "file"),
+            ("b", "general"),
+            ("c", "metrics"),
+            ("d", "x=y"),
+        ];
+        let found: Vec<_> = headers
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.reveal()))
+            .collect();
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn times() {
+        const INTERVAL: &str = "OTEL_METRIC_EXPORT_INTERVAL";
+        const EXPORT: &str = "OTEL_METRIC_EXPORT_TIMEOUT";
+        const ATTEMPT: &str = "OTEL_EXPORTER_OTLP_TIMEOUT";
+        let seconds = |variables: &[(&str, &str)]| {
+            let found = settings("", variables);
+            [found.interval, found.export_timeout, found.timeout].map(|time| time.as_secs())
+        };
+        assert_eq!(seconds(&[]), [60, 30, 10]);
+        // No attempt begins after the next interval has.
+        assert_eq!(seconds(&[(INTERVAL, "5000")]), [5, 5, 10]);
+        assert_eq!(seconds(&[(EXPORT, "3000")]), [60, 3, 3]);
+        assert_eq!(seconds(&[(ATTEMPT, "45000")]), [60, 45, 45]);
+        assert_eq!(
+            seconds(&[(EXPORT, "50000"), (ATTEMPT, "9000")]),
+            [60, 50, 9]
+        );
+        let most = u64::MAX.to_string();
+        settings("", &[(INTERVAL, &most), (EXPORT, &most), (ATTEMPT, &most)]);
+    }
+
+    #[test]
+    fn names_of_choices_have_no_case() {
+        for (name, temporality) in [
+            ("Cumulative", Temporality::Cumulative),
+            ("DELTA", Temporality::Delta),
+            ("LowMemory", Temporality::LowMemory),
+        ] {
+            let variable = otel::OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE;
+            assert_eq!(settings("", &[(variable, name)]).temporality, temporality);
+        }
+    }
+
+    #[test]
+    fn every_mistake_is_reported_with_the_variable_and_what_is_allowed() {
+        let variables = [
+            ("OTEL_METRICS_EXPORTER", "otlp"),
+            ("OTEL_EXPORTER_OTLP_INSECURE", "1"),
+            ("OTEL_SDK_DISABLED", "no"),
+            ("OTEL_EXPORTER_OTLP_METRICS_PROTOCOL", "udp"),
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", "ftp://user:s3cret@a"),
+            ("OTEL_METRIC_EXPORT_INTERVAL", "0"),
+            ("OTEL_EXPORTER_OTLP_TIMEOUT", "-5"),
+            ("OTEL_METRIC_EXPORT_TIMEOUT", "1s"),
+            ("OTEL_EXPORTER_OTLP_HEADERS", "s3cret"),
+            ("OTEL_EXPORTER_OTLP_METRICS_HEADERS", "key-bin=s3cret"),
+            ("OTEL_EXPORTER_OTLP_COMPRESSION", "zstd"),
+            ("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", "both"),
+            (
+                "OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION",
+                "none",
+            ),
+            ("OTEL_EXPORTER_OTLP_CERTIFICATE", "/none/ca"),
+            ("OTEL_EXPORTER_OTLP_METRICS_CLIENT_KEY", "/none/key"),
+        ];
+        let error = resolve("", &variables).expect_err("mistakes");
+        let problems = error.problems();
+        let said: Vec<&str> = problems.iter().map(|problem| &*problem.key).collect();
+        let mut expected: Vec<&str> = variables[1..].iter().map(|(name, _)| *name).collect();
+        // A key without its certificate.
+        expected.push("OTEL_EXPORTER_OTLP_METRICS_CLIENT_KEY");
+        assert_eq!(said, expected);
+        for problem in problems {
+            let is_told = problem.detail.starts_with("allowed: ");
+            assert!(
+                is_told || problem.detail.contains("cannot read /none/"),
+                "{problem}"
+            );
+        }
+        let values: Vec<Option<&str>> = problems[..4]
+            .iter()
+            .map(|problem| problem.value.as_deref())
+            .collect();
+        let shown = [Some("1"), Some("no"), Some("udp"), Some("ftp://a/")];
+        assert_eq!(values, shown);
+        assert!(!error.to_string().contains("s3cret"), "{error}");
+    }
+
+    #[test]
+    fn a_header_that_grpc_cannot_send_is_a_mistake_of_the_file() {
+        let yaml = "otlp: {enabled: true, headers: {key-bin: s3cret}}";
+        let error = resolve(yaml, &[]).expect_err("a mistake").to_string();
+        assert!(
+            error.starts_with("otlp.headers.key-bin: allowed: "),
+            "{error}"
+        );
+        assert!(!error.contains("s3cret"), "{error}");
+        let http = ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf");
+        settings(yaml, &[http]);
     }
 }

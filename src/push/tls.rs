@@ -10,12 +10,19 @@ use tonic::transport::{Certificate, ClientTlsConfig, Identity};
 
 use crate::config::Problem;
 
+/// A PEM file, and the key or the variable that names it.
+#[derive(Debug, Clone)]
+pub(super) struct TlsFile {
+    pub(super) origin: String,
+    pub(super) path: PathBuf,
+}
+
 /// PEM files.
 #[derive(Debug, Clone, Default)]
 pub(super) struct TlsFiles {
-    pub(super) ca: Option<PathBuf>,
-    pub(super) cert: Option<PathBuf>,
-    pub(super) key: Option<PathBuf>,
+    pub(super) ca: Option<TlsFile>,
+    pub(super) cert: Option<TlsFile>,
+    pub(super) key: Option<TlsFile>,
 }
 
 /// What stood in the files.
@@ -38,28 +45,23 @@ impl std::fmt::Debug for Certificates {
 impl Certificates {
     /// Reads the files and notes what cannot be read or is not what it should be.
     pub(super) fn read(files: &TlsFiles, problems: &mut Vec<Problem>) -> Self {
-        let mut read = |key: &str, path: &Option<PathBuf>, check: fn(&[u8]) -> bool, what: &str| {
-            let path = path.as_deref()?;
-            match read_pem(path, check, what) {
+        let mut read = |file: &Option<TlsFile>, check: fn(&[u8]) -> bool, what: &str| {
+            let file = file.as_ref()?;
+            match read_pem(&file.path, check, what) {
                 Ok(bytes) => Some(bytes),
                 Err(detail) => {
-                    problems.push(Problem::of_key(key, detail));
+                    problems.push(Problem::of_key(&file.origin, detail));
                     None
                 }
             }
         };
-        let ca = read("otlp.ca_file", &files.ca, has_certificate, "a certificate");
-        let cert = read(
-            "otlp.cert_file",
-            &files.cert,
-            has_certificate,
-            "a certificate",
-        );
-        let key = read("otlp.key_file", &files.key, has_key, "a private key");
-        if files.cert.is_some() != files.key.is_some() {
+        let ca = read(&files.ca, has_certificate, "a certificate");
+        let cert = read(&files.cert, has_certificate, "a certificate");
+        let key = read(&files.key, has_key, "a private key");
+        if let (Some(alone), None) | (None, Some(alone)) = (&files.cert, &files.key) {
             problems.push(Problem::of_key(
-                "otlp.cert_file",
-                "allowed: both cert_file and key_file, or neither".to_owned(),
+                &alone.origin,
+                "allowed: both a client certificate and its key, or neither".to_owned(),
             ));
         }
         Self {

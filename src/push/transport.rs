@@ -26,13 +26,15 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
-use crate::config::{Compression, Protocol};
+use crate::config::{Compression, Protocol, Secret};
 
 use super::Settings;
 
 const AGENT: &str = concat!("memory-exporter/", env!("CARGO_PKG_VERSION"));
 /// More of an answer is not read.
 const MOST_OF_ANSWER: usize = 64 << 10;
+/// A receiver that asks for a longer pause gets this one.
+const LONGEST_PAUSE: Duration = Duration::from_secs(24 * 3600);
 /// An answer that refuses is shown up to here.
 const MOST_OF_REASON: usize = 200;
 
@@ -70,7 +72,7 @@ pub(super) struct Failure {
 impl Failure {
     pub(super) fn retryable(hint: Option<Duration>, why: String) -> Self {
         Self {
-            retry: Some(hint),
+            retry: Some(hint.map(|pause| pause.min(LONGEST_PAUSE))),
             why,
         }
     }
@@ -146,10 +148,7 @@ fn grpc(settings: &Settings) -> Result<Transport, String> {
     }
     let mut metadata = MetadataMap::new();
     for (name, value) in &settings.headers {
-        let key = AsciiMetadataKey::from_bytes(name.to_ascii_lowercase().as_bytes())
-            .map_err(|_| format!("{name} is no metadata key"))?;
-        let value = AsciiMetadataValue::try_from(value.reveal())
-            .map_err(|_| format!("the value of {name} is no metadata value"))?;
+        let (key, value) = metadata_entry(name, value)?;
         metadata.insert(key, value);
     }
     Ok(Transport::Grpc { client, metadata })
@@ -176,11 +175,7 @@ fn http(settings: &Settings) -> Result<Transport, String> {
         headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
     }
     for (name, value) in &settings.headers {
-        let key = HeaderName::from_bytes(name.as_bytes())
-            .map_err(|_| format!("{name} is no header name"))?;
-        let mut value = HeaderValue::from_str(value.reveal())
-            .map_err(|_| format!("the value of {name} is no header value"))?;
-        value.set_sensitive(true);
+        let (key, value) = header(name, value)?;
         headers.insert(key, value);
     }
     let client = Client::builder(TokioExecutor::new()).build(connector);
@@ -190,6 +185,35 @@ fn http(settings: &Settings) -> Result<Transport, String> {
         headers,
         gzip,
     })
+}
+
+/// Whether a header can be sent; the error says what is allowed.
+pub(super) fn check_header(protocol: Protocol, name: &str, value: &Secret) -> Result<(), String> {
+    match protocol {
+        Protocol::Grpc => metadata_entry(name, value).map(|_| ()),
+        Protocol::HttpProtobuf => header(name, value).map(|_| ()),
+    }
+}
+
+fn metadata_entry(
+    name: &str,
+    value: &Secret,
+) -> Result<(AsciiMetadataKey, AsciiMetadataValue), String> {
+    let key = AsciiMetadataKey::from_bytes(name.to_ascii_lowercase().as_bytes()).map_err(|_| {
+        format!("metadata keys of letters, digits and - that do not end in -bin, unlike {name}")
+    })?;
+    let value = AsciiMetadataValue::try_from(value.reveal())
+        .map_err(|_| format!("visible characters only in the value of {name}"))?;
+    Ok((key, value))
+}
+
+fn header(name: &str, value: &Secret) -> Result<(HeaderName, HeaderValue), String> {
+    let key = HeaderName::from_bytes(name.as_bytes())
+        .map_err(|_| format!("header names of letters, digits and -, unlike {name}"))?;
+    let mut value = HeaderValue::from_str(value.reveal())
+        .map_err(|_| format!("visible characters only in the value of {name}"))?;
+    value.set_sensitive(true);
+    Ok((key, value))
 }
 
 fn body(request: &ExportMetricsServiceRequest, gzip: bool) -> Bytes {
@@ -216,15 +240,11 @@ fn refused(status: &Status) -> Failure {
     let hint = status
         .get_details_retry_info()
         .and_then(|info| info.retry_delay);
-    let why = match std::error::Error::source(status) {
-        Some(cause) => format!(
-            "{}: {}: {}",
-            status.code(),
-            status.message(),
-            with_causes(cause)
-        ),
-        None => format!("{}: {}", status.code(), status.message()),
-    };
+    // What has a cause was not said by the receiver: the connection broke, whatever code tonic gives that.
+    if let Some(cause) = std::error::Error::source(status) {
+        return Failure::retryable(None, with_causes(cause));
+    }
+    let why = format!("{}: {}", status.code(), status.message());
     match status.code() {
         Code::Cancelled
         | Code::DeadlineExceeded

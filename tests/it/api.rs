@@ -326,6 +326,18 @@ async fn release_is_for_loopback_and_for_no_foreign_page() {
     }
 }
 
+/// Releases do not pile up: while one runs, the next is told to come back.
+#[tokio::test]
+async fn a_second_release_at_the_same_time_is_told_to_wait() {
+    let exporter = exporter();
+    let release = || send(&exporter, "POST", "/metrics/memory/gc", "127.0.0.1:9", &[]);
+    let (first, second) = tokio::join!(release(), release());
+    assert_eq!((first.status, second.status), (200, 429));
+    assert_eq!(second.headers["retry-after"], "1");
+    assert_eq!(second.json()["error"], "too many requests");
+    assert_eq!(release().await.status, 200, "and may come back");
+}
+
 /// A thread that runs gives back its cache at its next allocator call; one that sleeps does when it wakes.
 #[tokio::test]
 async fn release_reaches_the_caches_of_other_threads() {
