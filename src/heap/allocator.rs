@@ -91,7 +91,25 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for Allocator<A> {
 
     #[inline]
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        threads::count_deallocation(layout.size());
+        if threads::count_deallocation(layout.size()) {
+            // SAFETY: the caller's promises about `block` and `layout` are passed on.
+            unsafe { self.inner.dealloc(block, layout) }
+        } else {
+            // SAFETY: the caller's promises about `block` and `layout` are passed on.
+            unsafe { self.dealloc_cold(block, layout) }
+        }
+    }
+}
+
+impl<A: GlobalAlloc> Allocator<A> {
+    /// The rest of a deallocation that the quick way could not count. A call at its end, so that the quick way saves no registers.
+    ///
+    /// # Safety
+    /// As [`GlobalAlloc::dealloc`].
+    #[cold]
+    #[inline(never)]
+    unsafe fn dealloc_cold(&self, block: *mut u8, layout: Layout) {
+        threads::count_deallocation_cold(layout.size());
         // SAFETY: the caller's promises about `block` and `layout` are passed on.
         unsafe { self.inner.dealloc(block, layout) }
     }

@@ -122,11 +122,11 @@ pub(super) fn add_shared(cell: &AtomicU64, amount: u64) {
 
 /// The bucket of a size: the first bound that is not below it.
 ///
-/// The bounds are 4², 4³ ... 4¹³, so the index is the number of base-4 digits of `size - 1`, less two.
+/// The bounds are 4², 4³ ... 4¹³, so it is the number of whole base-4 digits in front of the last one of `size - 1`, less one.
 #[inline(always)]
 fn bucket(size: usize) -> usize {
-    let bits = usize::BITS - (size.wrapping_sub(1) | 15).leading_zeros();
-    ((bits as usize).div_ceil(2) - 2).min(BUCKETS - 1)
+    let digits = (size.wrapping_sub(1) | 15).ilog2() as usize / 2;
+    (digits - 1).min(BUCKETS - 1)
 }
 
 /// A reading of all counters of all threads, those that ended included.

@@ -86,13 +86,18 @@ pub(super) fn count_realloc(old_size: usize, new_size: usize) {
     }
 }
 
-/// Counts a block given back.
+/// Counts a block given back, or says that it takes [`count_deallocation_cold`].
 #[inline(always)]
-pub(super) fn count_deallocation(size: usize) {
-    match current() {
-        Some(counters) => counters.deallocation(size, add_owned),
-        None => cold(|counters, add| counters.deallocation(size, add)),
+pub(super) fn count_deallocation(size: usize) -> bool {
+    let counters = current();
+    if let Some(counters) = counters {
+        counters.deallocation(size, add_owned);
     }
+    counters.is_some()
+}
+
+pub(super) fn count_deallocation_cold(size: usize) {
+    cold(|counters, add| counters.deallocation(size, add));
 }
 
 #[inline(always)]
