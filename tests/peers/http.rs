@@ -1,0 +1,72 @@
+//! A small HTTP client for tests without a runtime of their own.
+
+use std::time::Duration;
+
+use http_body_util::{BodyExt, Full};
+use hyper::body::Bytes;
+use hyper::header::{ACCEPT, CONTENT_TYPE};
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::TokioExecutor;
+use serde_json::Value;
+
+/// An answer.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) content_type: String,
+    pub(crate) body: String,
+}
+
+/// GET, or why not.
+pub(crate) fn try_get(url: &str, accept: &str) -> Result<Answer, String> {
+    let request = hyper::Request::get(url)
+        .header(ACCEPT, accept)
+        .body(Full::<Bytes>::default())
+        .map_err(|error| error.to_string())?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    runtime.block_on(async {
+        let client = Client::builder(TokioExecutor::new()).build_http();
+        let answer = tokio::time::timeout(Duration::from_secs(10), async {
+            let answer = client.request(request).await?;
+            let (parts, body) = answer.into_parts();
+            let body = body.collect().await.map(|body| body.to_bytes());
+            Ok::<_, hyper_util::client::legacy::Error>((parts, body))
+        });
+        let (parts, body) = answer
+            .await
+            .map_err(|elapsed| elapsed.to_string())?
+            .map_err(|error| format!("{error:?}"))?;
+        let body = body.map_err(|error| error.to_string())?;
+        let content_type = parts.headers.get(CONTENT_TYPE);
+        Ok(Answer {
+            status: parts.status.as_u16(),
+            content_type: content_type
+                .and_then(|value| value.to_str().ok())
+                .unwrap_or_default()
+                .to_owned(),
+            body: String::from_utf8_lossy(&body).into_owned(),
+        })
+    })
+}
+
+/// GET of what must be there.
+pub(crate) fn get(url: &str, accept: &str) -> Answer {
+    let answer = try_get(url, accept).unwrap_or_else(|error| panic!("GET {url}: {error}"));
+    assert_eq!(answer.status, 200, "GET {url}: {}", answer.body);
+    answer
+}
+
+/// GET of a JSON document with a query.
+pub(crate) fn json(url: &str, query: &[(&str, &str)]) -> Value {
+    let body = get(&with_query(url, query), "application/json").body;
+    serde_json::from_str(&body).unwrap_or_else(|error| panic!("{url}: {error}: {body}"))
+}
+
+pub(crate) fn with_query(url: &str, query: &[(&str, &str)]) -> String {
+    url::Url::parse_with_params(url, query)
+        .expect("a URL")
+        .into()
+}

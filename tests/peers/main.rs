@@ -1,0 +1,53 @@
+//! The exporter against real programs and against a receiver that misbehaves.
+//!
+//! The real programs are put into `target/peers` by `.ci/peers`. Everything listens on free ports of 127.0.0.1, everything that is
+//! started is killed, and every wait has a bound, so the tests may run side by side and again and again. The example comes from
+//! `cargo test`; `cargo test --test peers` alone takes the one that was built last, so build the examples first.
+//!
+//! | file | shows |
+//! |---|---|
+//! | `scrape.rs` | a real Prometheus scrapes the leaking example for a minute, and two judges read the text |
+//! | `parity.rs` | scrape and push give the same series in real stores |
+//! | `outage.rs` | a real receiver goes away and comes back |
+//! | `faults.rs` | what the push does with every bad answer |
+//! | `requests.rs` | what a request carries besides points |
+//! | `deltas.rs` | temporality: differences add up, totals have one start |
+//! | `shutdown.rs` | the last push |
+//! | `tls.rs` | authorities and client certificates |
+//! | `environment.rs` | the standard variables, in processes of their own |
+//! | `oracle.rs` | OpenTelemetry's own exporter sends the same messages |
+//! | `names.rs` | names, prefix and labels are the same on both ways |
+//!
+//! | file | holds |
+//! |---|---|
+//! | `programs.rs`, `service.rs` | child processes: peers, exporters |
+//! | `stores.rs`, `http.rs` | asking the peers |
+//! | `receiver/` | the receiver in this process |
+//! | `pushing.rs`, `log.rs` | exporters in this process, and what they log |
+//! | `series.rs`, `wait.rs` | series in one form; waiting with a bound |
+
+#![cfg(all(feature = "production", target_os = "linux"))]
+
+mod deltas;
+mod environment;
+mod faults;
+mod http;
+mod log;
+mod names;
+mod oracle;
+mod outage;
+mod parity;
+mod programs;
+mod pushing;
+mod receiver;
+mod requests;
+mod scrape;
+mod series;
+mod service;
+mod shutdown;
+mod stores;
+mod tls;
+mod wait;
+
+#[global_allocator]
+static ALLOCATOR: memory_exporter::Allocator = memory_exporter::Allocator::new();

@@ -1,0 +1,94 @@
+//! Exporters as child processes: the example, which leaks and knows how much, and the binary, which does nothing else.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use crate::http;
+use crate::programs::Program;
+use crate::series::{self, Series};
+use crate::wait::eventually;
+
+/// How OpenMetrics is asked for.
+pub(crate) const OPEN_METRICS: &str = "application/openmetrics-text;version=1.0.0";
+/// How the classic format is asked for.
+pub(crate) const CLASSIC: &str = "text/plain;version=0.0.4";
+
+/// What cargo built beside this test.
+fn built(name: &str) -> PathBuf {
+    let own = std::env::current_exe().expect("the path of this test");
+    let target = own.ancestors().nth(2).expect("the target directory");
+    let path = target.join(name);
+    assert!(
+        path.exists(),
+        "{} is missing: cargo test builds it, cargo test --test peers may not",
+        path.display()
+    );
+    path
+}
+
+/// A command with an environment that holds what it is given and nothing else.
+fn command(name: &str, config: &str, environment: &[(&str, &str)]) -> (tempfile::TempDir, Command) {
+    let directory = tempfile::tempdir().expect("a directory");
+    std::fs::write(directory.path().join("config.yaml"), config).expect("its configuration");
+    let mut command = Command::new(built(name));
+    command
+        .env_clear()
+        .envs(environment.iter().copied())
+        .args(["--config.file", "config.yaml"])
+        .args(["--web.listen-address", "127.0.0.1:0"]);
+    (directory, command)
+}
+
+/// An exporter in a process of its own.
+pub(crate) struct Service {
+    pub(crate) program: Program,
+    /// `host:port`.
+    pub(crate) address: String,
+}
+
+impl Service {
+    /// The example.
+    pub(crate) fn leaky(config: &str, environment: &[(&str, &str)], arguments: &[&str]) -> Self {
+        let (directory, mut command) = command("examples/leaky_service", config, environment);
+        command.args(arguments);
+        let mut program = Program::start("leaky_service", directory, command);
+        let address = address(&mut program, "listening on http://", Program::stdout);
+        Self { program, address }
+    }
+
+    /// The binary, which watches itself.
+    pub(crate) fn alone(config: &str, environment: &[(&str, &str)]) -> Self {
+        let mut program = Self::alone_unchecked(config, environment);
+        let address = address(&mut program, "listening address=", Program::stderr);
+        Self { program, address }
+    }
+
+    /// The binary, which may refuse to start.
+    pub(crate) fn alone_unchecked(config: &str, environment: &[(&str, &str)]) -> Program {
+        let (directory, command) = command("memory-exporter", config, environment);
+        Program::start("memory-exporter", directory, command)
+    }
+
+    pub(crate) fn text(&self, accept: &str) -> http::Answer {
+        http::get(&format!("http://{}/metrics", self.address), accept)
+    }
+
+    /// A scrape.
+    pub(crate) fn series(&self) -> Series {
+        series::of_text(&self.text(CLASSIC).body)
+    }
+}
+
+/// Waits for the line that says where the service listens.
+fn address(program: &mut Program, prefix: &str, output: fn(&Program) -> Vec<String>) -> String {
+    eventually("the exporter says where it listens", || {
+        assert!(
+            !program.has_ended(),
+            "the exporter ended: {:?}",
+            program.stderr()
+        );
+        let lines = output(program);
+        let line = lines.iter().find_map(|line| line.split_once(prefix))?;
+        Some(line.1.trim().to_owned())
+    })
+}
