@@ -3,7 +3,7 @@
 //! A counter is an atomic that its one writer updates by a plain load and a plain store. No update is lost, because nobody else
 //! writes; no reader sees half a number, because it is an atomic; and no lock prefix stands in the path of an allocation.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::catalog::{OPERATIONS, SIZE_BOUNDS};
 
@@ -18,10 +18,12 @@ pub(super) enum Operation {
     Realloc = 2,
 }
 
-/// Counters of one component on one thread. All zero bytes are a valid, empty set.
+/// Counters of one component on one thread.
 #[repr(C, align(64))]
 #[derive(Debug)]
 pub(super) struct Counters {
+    /// Sends the next allocator call of the thread that counts here into the cold path.
+    attention: AtomicBool,
     operations: [SizeCounters; OPERATIONS.len()],
     deallocations: AtomicU64,
     deallocated_bytes: AtomicU64,
@@ -44,8 +46,10 @@ impl SizeCounters {
 }
 
 impl Counters {
-    pub(super) const fn new() -> Self {
+    /// Empty counters; `attention` says whether their first use shall take the cold path.
+    pub(super) const fn new(attention: bool) -> Self {
         Self {
+            attention: AtomicBool::new(attention),
             operations: [const { SizeCounters::new() }; OPERATIONS.len()],
             deallocations: AtomicU64::new(0),
             deallocated_bytes: AtomicU64::new(0),
@@ -76,6 +80,16 @@ impl Counters {
     #[inline(always)]
     pub(super) fn returned(&self, size: usize, add: impl Fn(&AtomicU64, u64)) {
         add(&self.deallocated_bytes, size as u64);
+    }
+
+    /// Whether the quick path must be left.
+    #[inline(always)]
+    pub(super) fn wants_attention(&self) -> bool {
+        self.attention.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_attention(&self, attention: bool) {
+        self.attention.store(attention, Ordering::Relaxed);
     }
 
     /// Operations so far.
@@ -119,6 +133,9 @@ pub(super) fn add_owned(cell: &AtomicU64, amount: u64) {
 pub(super) fn add_shared(cell: &AtomicU64, amount: u64) {
     cell.fetch_add(amount, Ordering::Relaxed);
 }
+
+/// Largest size that the quick path counts: a branch that is never taken costs less than a minimum that is always computed.
+pub(super) const LARGEST_QUICK: usize = 64 << 20;
 
 /// The bucket of a size: the first bound that is not below it.
 ///

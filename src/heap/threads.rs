@@ -11,17 +11,17 @@
 use std::alloc::Layout;
 use std::cell::Cell;
 use std::ptr;
-use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 
 use super::arena;
 use super::component::{self, ComponentId, SLOTS};
-use super::counters::{ComponentCounts, Counters, Counts, Operation, add_owned, add_shared};
+use super::counters::{
+    ComponentCounts, Counters, Counts, LARGEST_QUICK, Operation, add_owned, add_shared,
+};
 
 /// The counters of one thread, and after it of the next.
 #[repr(C, align(64))]
 struct Block {
-    /// Counters of the component that is entered. Null sends the next allocator call of the thread into the cold path.
-    current: AtomicPtr<Counters>,
     component: AtomicU8,
     taken: AtomicBool,
     attention: AtomicBool,
@@ -34,9 +34,8 @@ struct Block {
 impl Block {
     const fn new() -> Self {
         Self {
-            current: AtomicPtr::new(ptr::null_mut()),
-            component: AtomicU8::new(0),
-            taken: AtomicBool::new(false),
+            component: AtomicU8::new(component::UNATTRIBUTED_ID),
+            taken: AtomicBool::new(true),
             attention: AtomicBool::new(false),
             next: AtomicPtr::new(ptr::null_mut()),
             slots: [const { AtomicPtr::new(ptr::null_mut()) }; SLOTS],
@@ -44,12 +43,10 @@ impl Block {
     }
 }
 
-/// Stands in a thread that has not allocated yet. Its `current` is always null.
-static NEWBORN: Block = Block::new();
-/// Stands in a thread whose block is gone, or that never got one. Its `current` is always null.
-static LATE: Block = Block::new();
-/// What such threads count.
-static LATE_COUNTERS: Counters = Counters::new();
+/// What a thread counts in that has not allocated yet: nothing, as it always wants attention.
+static NEWBORN: Counters = Counters::new(true);
+/// What threads count in whose block is gone, or that never got one. Shared, so it always wants attention too.
+static LATE: Counters = Counters::new(true);
 
 /// All blocks ever made, newest first. Grows at its head only.
 static BLOCKS: AtomicPtr<Block> = AtomicPtr::new(ptr::null_mut());
@@ -57,43 +54,47 @@ static BLOCKS: AtomicPtr<Block> = AtomicPtr::new(ptr::null_mut());
 static EXIT_KEY: AtomicUsize = AtomicUsize::new(0);
 static HOOK: AtomicPtr<()> = AtomicPtr::new(ptr::null_mut());
 
+// Constant and without destructors: each is read by one load, at any time of a thread's life, and never allocates.
 thread_local! {
-    // Constant and without a destructor: reading it is one load, it can be read at any time of a thread's life, and it never allocates.
-    static BLOCK: Cell<&'static Block> = const { Cell::new(&NEWBORN) };
+    /// Where the thread counts now.
+    static CURRENT: Cell<&'static Counters> = const { Cell::new(&NEWBORN) };
+    /// The block of the thread; none before its first allocation and after its last destructor.
+    static BLOCK: Cell<Option<&'static Block>> = const { Cell::new(None) };
 }
 
 /// Counts an operation that succeeded.
 #[inline(always)]
 pub(super) fn count_operation(operation: Operation, size: usize) {
-    match current() {
-        Some(counters) => counters.operation(operation, size, add_owned),
-        None => cold(|counters, add| counters.operation(operation, size, add)),
+    let counters = current();
+    if counters.wants_attention() || size > LARGEST_QUICK {
+        return cold(|counters, add| counters.operation(operation, size, add));
     }
+    counters.operation(operation, size, add_owned);
 }
 
 /// Counts a realloc that succeeded.
 #[inline(always)]
 pub(super) fn count_realloc(old_size: usize, new_size: usize) {
-    match current() {
-        Some(counters) => {
-            counters.operation(Operation::Realloc, new_size, add_owned);
-            counters.returned(old_size, add_owned);
-        }
-        None => cold(|counters, add| {
+    let counters = current();
+    if counters.wants_attention() || new_size > LARGEST_QUICK {
+        return cold(|counters, add| {
             counters.operation(Operation::Realloc, new_size, add);
             counters.returned(old_size, add);
-        }),
+        });
     }
+    counters.operation(Operation::Realloc, new_size, add_owned);
+    counters.returned(old_size, add_owned);
 }
 
 /// Counts a block given back, or says that it takes [`count_deallocation_cold`].
 #[inline(always)]
 pub(super) fn count_deallocation(size: usize) -> bool {
     let counters = current();
-    if let Some(counters) = counters {
+    let is_quick = !counters.wants_attention();
+    if is_quick {
         counters.deallocation(size, add_owned);
     }
-    counters.is_some()
+    is_quick
 }
 
 pub(super) fn count_deallocation_cold(size: usize) {
@@ -101,32 +102,23 @@ pub(super) fn count_deallocation_cold(size: usize) {
 }
 
 #[inline(always)]
-fn current() -> Option<&'static Counters> {
-    let counters = BLOCK.with(Cell::get).current.load(Ordering::Relaxed);
-    // SAFETY: null, or counters in the arena: initialised before they were stored here, and never freed.
-    unsafe { counters.as_ref() }
+fn current() -> &'static Counters {
+    CURRENT.with(Cell::get)
 }
 
-/// First allocation of a thread, attention wanted, or a thread without a block.
+/// A thread's first allocation, a very large one, attention wanted, or a thread without a block.
 #[cold]
 #[inline(never)]
-fn cold(count: impl FnOnce(&Counters, fn(&std::sync::atomic::AtomicU64, u64))) {
-    match own_block() {
-        Some(block) => {
-            attend(block);
-            let component = block.component.load(Ordering::Relaxed);
-            match slot(block, component) {
-                Some(counters) => {
-                    block
-                        .current
-                        .store(ptr::from_ref(counters).cast_mut(), Ordering::Relaxed);
-                    count(counters, add_owned);
-                }
-                None => count(&LATE_COUNTERS, add_shared),
-            }
-        }
-        None => count(&LATE_COUNTERS, add_shared),
+fn cold(count: impl FnOnce(&Counters, fn(&AtomicU64, u64))) {
+    let Some(block) = own_block() else {
+        return count(&LATE, add_shared);
+    };
+    let counters = current();
+    if counters.wants_attention() {
+        counters.set_attention(false);
+        attend(block);
     }
+    count(counters, add_owned);
 }
 
 /// Makes `component` the one that the calling thread allocates for, and returns the one before.
@@ -135,49 +127,42 @@ pub(super) fn enter(component: ComponentId) -> ComponentId {
         return component;
     };
     let previous = block.component.load(Ordering::Relaxed);
-    if previous != component {
+    // Where the kernel has no memory for counters, the component before goes on.
+    if previous != component
+        && let Some(counters) = slot(block, component)
+    {
         block.component.store(component, Ordering::Relaxed);
-        // A wanted attention or missing counters are seen to in the cold path, so null serves for both.
-        let counters = match slot(block, component) {
-            Some(counters) if !block.attention.load(Ordering::Relaxed) => {
-                ptr::from_ref(counters).cast_mut()
-            }
-            _ => ptr::null_mut(),
-        };
-        block.current.store(counters, Ordering::Relaxed);
+        CURRENT.with(|current| current.set(counters));
     }
     previous
 }
 
 /// The block of the calling thread; `None` when it has given it back or the kernel has no memory for one.
 fn own_block() -> Option<&'static Block> {
-    let block = BLOCK.with(Cell::get);
-    if ptr::eq(block, &NEWBORN) {
+    if ptr::eq(current(), &NEWBORN) {
         return adopt();
     }
-    (!ptr::eq(block, &LATE)).then_some(block)
+    BLOCK.with(Cell::get)
 }
 
 /// Takes over a block that a thread has left, or makes one.
 fn adopt() -> Option<&'static Block> {
-    let block = blocks()
-        .find(|block| {
-            // Acquire: what the last owner counted is the base on which this one counts.
-            block
-                .taken
-                .compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed)
-                .is_ok()
-        })
-        .or_else(make_block);
-    let Some(block) = block else {
-        BLOCK.with(|own| own.set(&LATE));
-        return None;
-    };
+    let taken = blocks().find(|block| {
+        // Acquire: what the last owner counted is the base on which this one counts.
+        let taken = &block.taken;
+        taken
+            .compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed)
+            .is_ok()
+    });
+    let block = taken.or_else(make_block);
+    let counters = block.and_then(|block| slot(block, component::UNATTRIBUTED_ID));
+    CURRENT.with(|current| current.set(counters.unwrap_or(&LATE)));
+    let block = counters.and(block)?;
     block
         .component
         .store(component::UNATTRIBUTED_ID, Ordering::Relaxed);
     block.attention.store(false, Ordering::Relaxed);
-    BLOCK.with(|own| own.set(block));
+    BLOCK.with(|own| own.set(Some(block)));
     // Were there no destructor to be had, the block would stay taken for ever, which costs memory but no count.
     leave_at_exit(block);
     Some(block)
@@ -190,7 +175,6 @@ fn make_block() -> Option<&'static Block> {
         pointer.write(Block::new());
         pointer.as_ref()
     };
-    block.taken.store(true, Ordering::Relaxed);
     let mut head = BLOCKS.load(Ordering::Relaxed);
     loop {
         block.next.store(head, Ordering::Relaxed);
@@ -213,7 +197,7 @@ fn slot(block: &Block, component: ComponentId) -> Option<&'static Counters> {
     if counters.is_null() {
         let pointer = arena::allocate(Layout::new::<Counters>())?.cast::<Counters>();
         // SAFETY: the arena gave memory of this layout to us alone, for ever.
-        unsafe { pointer.write(Counters::new()) };
+        unsafe { pointer.write(Counters::new(false)) };
         counters = pointer.as_ptr();
         slot.store(counters, Ordering::Release);
     }
@@ -225,10 +209,10 @@ fn slot(block: &Block, component: ComponentId) -> Option<&'static Counters> {
 /// Rust's thread-locals, and because neither making nor setting it calls our allocator.
 fn leave_at_exit(block: &'static Block) {
     extern "C" fn leave(block: *mut libc::c_void) {
-        BLOCK.with(|own| own.set(&LATE));
+        CURRENT.with(|current| current.set(&LATE));
+        BLOCK.with(|own| own.set(None));
         // SAFETY: the value of the key is the block that `leave_at_exit` stored, which lives for ever.
         let block = unsafe { &*block.cast::<Block>() };
-        block.current.store(ptr::null_mut(), Ordering::Relaxed);
         // Release: the next owner counts on from what this thread wrote.
         block.taken.store(false, Ordering::Release);
     }
@@ -275,26 +259,26 @@ pub fn read(counts: &mut Counts) {
     counts.deallocations = Default::default();
     for block in blocks() {
         for (component, slot) in counts.components.iter_mut().zip(&block.slots) {
-            // SAFETY: null, or counters in the arena: initialised before the release store that made them visible, never freed.
-            if let Some(counters) = unsafe { slot.load(Ordering::Acquire).as_ref() } {
+            if let Some(counters) = counters(slot) {
                 counters.add_to(component, &mut counts.deallocations);
             }
         }
     }
     if let Some(unattributed) = counts.components.first_mut() {
-        LATE_COUNTERS.add_to(unattributed, &mut counts.deallocations);
+        LATE.add_to(unattributed, &mut counts.deallocations);
     }
 }
 
 /// Whether an [`Allocator`](super::Allocator) serves this process, shown by an allocation that must move its counters.
 pub fn is_installed() -> bool {
     let operations = || {
-        let block = BLOCK.with(Cell::get);
-        let counters = block.slots.iter().filter_map(|slot| {
-            // SAFETY: as in `read`.
-            unsafe { slot.load(Ordering::Acquire).as_ref() }
-        });
-        counters.fold(0, |sum: u64, counters| sum.saturating_add(counters.total()))
+        let slots = BLOCK
+            .with(Cell::get)
+            .into_iter()
+            .flat_map(|block| &block.slots);
+        slots
+            .filter_map(counters)
+            .fold(0, |sum: u64, counters| sum.saturating_add(counters.total()))
     };
     let before = operations();
     drop(std::hint::black_box(Box::new(std::hint::black_box(
@@ -323,14 +307,17 @@ pub struct Attention {
 /// Asks all threads that live to run the hook at their next allocator call. A thread that sleeps answers when it wakes.
 pub fn ask_for_attention() -> Attention {
     let own = own_block();
-    let asked: Vec<_> = blocks()
-        .filter(|block| {
-            block.taken.load(Ordering::Relaxed) && !own.is_some_and(|own| ptr::eq(own, *block))
-        })
-        .collect();
+    let is_other = |block: &&Block| {
+        block.taken.load(Ordering::Relaxed) && !own.is_some_and(|own| ptr::eq(own, *block))
+    };
+    let asked: Vec<_> = blocks().filter(is_other).collect();
     for block in &asked {
-        block.attention.store(true, Ordering::SeqCst);
-        block.current.store(ptr::null_mut(), Ordering::SeqCst);
+        block.attention.store(true, Ordering::Release);
+        block
+            .slots
+            .iter()
+            .filter_map(counters)
+            .for_each(|counters| counters.set_attention(true));
     }
     Attention { asked }
 }
@@ -348,6 +335,12 @@ impl Attention {
         };
         self.asked.len() - self.asked.iter().filter(waits).count()
     }
+}
+
+/// Counters in a slot of any block.
+fn counters(slot: &AtomicPtr<Counters>) -> Option<&'static Counters> {
+    // SAFETY: null, or counters in the arena: initialised before the release store that made them visible, never freed.
+    unsafe { slot.load(Ordering::Acquire).as_ref() }
 }
 
 fn attend(block: &Block) {

@@ -169,11 +169,29 @@ pub(crate) fn check() {
 
     drop(leave);
     stay.into_iter().for_each(|thread| thread.join().unwrap());
+    the_largest_size_counts_above_all_bounds();
     nested_guards_and_futures(&sizes, &once);
     late_destructors(&sizes, &once);
     more_names_than_room();
     an_operation_that_fails_is_not_counted();
     distribution_and_histogram_say_the_same();
+}
+
+fn the_largest_size_counts_above_all_bounds() {
+    static LARGE: Component = Component::new("large");
+    const SIZE: usize = (64 << 20) + 1;
+    {
+        let _scope = LARGE.enter();
+        drop(std::hint::black_box(Vec::<u8>::with_capacity(SIZE)));
+        drop(std::hint::black_box(Vec::<u8>::with_capacity(SIZE - 1)));
+    }
+    let mut counts = Counts::default();
+    heap::read(&mut counts);
+    let [alloc, ..] = of(&counts, "large");
+    assert_eq!(
+        (alloc.buckets[11], alloc.buckets[12], alloc.bytes),
+        (1, 1, 2 * SIZE as u64 - 1)
+    );
 }
 
 fn nested_guards_and_futures(sizes: &[usize], once: &Expected) {
