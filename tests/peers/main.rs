@@ -6,7 +6,7 @@
 //!
 //! | file | shows |
 //! |---|---|
-//! | `scrape.rs` | a real Prometheus scrapes the leaking example for a minute, and two judges read the text |
+//! | `against_prometheus.rs` | a real Prometheus scrapes the leaking example for a minute, and two judges read the text; takes longest, so its name comes first |
 //! | `parity.rs` | scrape and push give the same series in real stores |
 //! | `outage.rs` | a real receiver goes away and comes back |
 //! | `faults.rs` | what the push does with every bad answer |
@@ -28,6 +28,7 @@
 
 #![cfg(all(feature = "production", target_os = "linux"))]
 
+mod against_prometheus;
 mod deltas;
 mod environment;
 mod faults;
@@ -41,7 +42,6 @@ mod programs;
 mod pushing;
 mod receiver;
 mod requests;
-mod scrape;
 mod series;
 mod service;
 mod shutdown;
