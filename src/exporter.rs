@@ -124,6 +124,8 @@ impl Builder {
                 // Nobody waits any more if `start` was unwound meanwhile.
                 let _ = ready.send(());
                 parts.run(&runtime, stopping);
+                // A name look-up that hangs must not hold up the stop.
+                runtime.shutdown_background();
             })
             .map_err(Error::thread)?;
         // From here on the thread's cost is known, so that the first scrape has it.

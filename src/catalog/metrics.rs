@@ -124,7 +124,7 @@ metrics! {
         "Live allocations added to open leak suspects",
         "leak detector";
     ALLOCATION_COUNT = "memory.allocation.count", Kind::Counter, Unit::Count("operation"), [COMPONENT, OPERATION], Allocations, InProcess,
-        "Operations that the program asked of its allocator and got, exact",
+        "Operations that the program asked of its allocator, exact",
         "allocator wrapper";
     ALLOCATION_TOTAL_BYTES = "memory.allocation.total_bytes", Kind::Counter, Unit::Bytes, [COMPONENT], Allocations, InProcess,
         "Bytes that the program asked for, exact; a realloc counts with its new size",

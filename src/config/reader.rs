@@ -68,7 +68,7 @@ impl fmt::Display for ConfigError {
 }
 
 impl Problem {
-    /// A mistake in a variable that belongs to no key.
+    /// A mistake in a variable that belongs to no key and so stands in its place.
     #[cfg(feature = "otlp")]
     pub(crate) fn of_variable(variable: &str, value: Option<String>, detail: String) -> Self {
         Self {

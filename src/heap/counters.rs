@@ -32,14 +32,15 @@ pub(super) struct Counters {
 #[repr(C)]
 #[derive(Debug)]
 struct SizeCounters {
-    buckets: [AtomicU64; BUCKETS],
+    /// The buckets in reverse: so the slot of a size is what the processor counts anyway, its leading zeros.
+    slots: [AtomicU64; BUCKETS],
     bytes: AtomicU64,
 }
 
 impl SizeCounters {
     const fn new() -> Self {
         Self {
-            buckets: [const { AtomicU64::new(0) }; BUCKETS],
+            slots: [const { AtomicU64::new(0) }; BUCKETS],
             bytes: AtomicU64::new(0),
         }
     }
@@ -56,8 +57,20 @@ impl Counters {
         }
     }
 
-    /// Counts an operation that succeeded. `add` is how the caller may write: [`add_owned`] or [`add_shared`].
+    /// Counts an operation of this thread if its size is one that [`quick_slot`] knows, and says whether it did.
     #[inline(always)]
+    pub(super) fn operation_quick(&self, operation: Operation, size: usize) -> bool {
+        let Some(slot) = quick_slot(size) else {
+            return false;
+        };
+        let counters = &self.operations[operation as usize];
+        // SAFETY: `quick_slot` gives 1 to BUCKETS - 1.
+        add_owned(unsafe { counters.slots.get_unchecked(slot) }, 1);
+        add_owned(&counters.bytes, size as u64);
+        true
+    }
+
+    /// Counts an operation. `add` is how the caller may write: [`add_owned`] or [`add_shared`].
     pub(super) fn operation(
         &self,
         operation: Operation,
@@ -65,7 +78,7 @@ impl Counters {
         add: impl Fn(&AtomicU64, u64),
     ) {
         let counters = &self.operations[operation as usize];
-        add(&counters.buckets[bucket(size)], 1);
+        add(&counters.slots[BUCKETS - 1 - bucket(size)], 1);
         add(&counters.bytes, size as u64);
     }
 
@@ -96,7 +109,7 @@ impl Counters {
     pub(super) fn total(&self) -> u64 {
         self.operations
             .iter()
-            .flat_map(|counters| &counters.buckets)
+            .flat_map(|counters| &counters.slots)
             .map(|cell| cell.load(Ordering::Relaxed))
             .sum()
     }
@@ -104,7 +117,7 @@ impl Counters {
     /// Adds these counters to a reading.
     pub(super) fn add_to(&self, component: &mut ComponentCounts, deallocations: &mut SizeTotal) {
         for (sum, counters) in component.operations.iter_mut().zip(&self.operations) {
-            for (sum, cell) in sum.buckets.iter_mut().zip(&counters.buckets) {
+            for (sum, cell) in sum.buckets.iter_mut().rev().zip(&counters.slots) {
                 *sum = sum.saturating_add(cell.load(Ordering::Relaxed));
             }
             sum.bytes = sum
@@ -134,16 +147,21 @@ pub(super) fn add_shared(cell: &AtomicU64, amount: u64) {
     cell.fetch_add(amount, Ordering::Relaxed);
 }
 
-/// Largest size that the quick path counts: a branch that is never taken costs less than a minimum that is always computed.
-pub(super) const LARGEST_QUICK: usize = 64 << 20;
+/// The slot of a size up to the last bound; `None` above it, for what is rare need not be quick.
+#[inline(always)]
+fn quick_slot(size: usize) -> Option<usize> {
+    const LAST_BOUND: usize = 64 << 20;
+    /// Leading zeros of the largest size, halved, less the slot that it belongs to.
+    const OFFSET: usize = (LAST_BOUND - 1).leading_zeros() as usize / 2 - 1;
+    let below = size.wrapping_sub(1);
+    // The bounds are powers of 4, and so two leading zeros make one slot.
+    (below < LAST_BOUND).then(|| ((below | 15).leading_zeros() >> 1) as usize - OFFSET)
+}
 
 /// The bucket of a size: the first bound that is not below it.
-///
-/// The bounds are 4², 4³ ... 4¹³, so it is the number of whole base-4 digits in front of the last one of `size - 1`, less one.
-#[inline(always)]
 fn bucket(size: usize) -> usize {
-    let digits = (size.wrapping_sub(1) | 15).ilog2() as usize / 2;
-    (digits - 1).min(BUCKETS - 1)
+    let fits = |bound: &u64| size as u64 <= *bound;
+    SIZE_BOUNDS.iter().position(fits).unwrap_or(BUCKETS - 1)
 }
 
 /// A reading of all counters of all threads, those that ended included.
@@ -218,25 +236,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_bucket_of_a_size_is_the_first_bound_not_below_it() {
-        let slow = |size: u64| {
-            SIZE_BOUNDS
-                .iter()
-                .position(|bound| size <= *bound)
-                .unwrap_or(SIZE_BOUNDS.len())
-        };
-        for size in (1..=70_000).chain(
-            SIZE_BOUNDS
-                .iter()
-                .flat_map(|bound| [bound - 1, *bound, bound + 1]),
-        ) {
-            assert_eq!(
-                bucket(usize::try_from(size).unwrap()),
-                slow(size),
-                "size {size}"
-            );
+    fn the_quick_slot_of_a_size_is_that_of_its_bucket() {
+        let edges = SIZE_BOUNDS
+            .iter()
+            .flat_map(|bound| [bound - 1, *bound, bound + 1]);
+        for size in (1..=70_000).chain(edges) {
+            let size = usize::try_from(size).unwrap();
+            let expected = Some(BUCKETS - 1 - bucket(size)).filter(|slot| *slot > 0);
+            assert_eq!(quick_slot(size), expected, "size {size}");
         }
-        assert_eq!(bucket(usize::MAX), BUCKETS - 1);
-        assert!(bucket(0) < BUCKETS);
+        for size in [0, (64 << 20) + 1, 1 << 40, usize::MAX] {
+            assert_eq!(quick_slot(size), None, "size {size}");
+        }
     }
 }

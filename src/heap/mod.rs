@@ -4,6 +4,7 @@
 //! | file | holds |
 //! |---|---|
 //! | `allocator.rs` | [`Allocator`]: the wrapper that a program installs |
+//! | `jemalloc.rs` | jemalloc as what is wrapped |
 //! | `counters.rs` | what is counted, by one writer without atomic read-modify-write |
 //! | `threads.rs` | one block of counters per thread; threads come and go |
 //! | `arena.rs` | memory for the blocks, straight from the kernel |
@@ -19,6 +20,8 @@ mod allocator;
 mod arena;
 mod component;
 mod counters;
+#[cfg(feature = "jemalloc")]
+mod jemalloc;
 #[cfg(feature = "spans")]
 mod layer;
 mod scope;
@@ -27,6 +30,8 @@ mod threads;
 pub use allocator::{Allocator, DefaultInner};
 pub use component::{Component, ComponentGuard, OTHER, UNATTRIBUTED, dropped_components};
 pub use counters::{BUCKETS, ComponentCounts, Counts, SizeCounts, SizeTotal};
+#[cfg(feature = "jemalloc")]
+pub use jemalloc::Jemalloc;
 #[cfg(feature = "spans")]
 pub use layer::ComponentLayer;
 pub use scope::{InComponent, Scoped};

@@ -15,9 +15,7 @@ use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU64, AtomicUsize,
 
 use super::arena;
 use super::component::{self, ComponentId, SLOTS};
-use super::counters::{
-    ComponentCounts, Counters, Counts, LARGEST_QUICK, Operation, add_owned, add_shared,
-};
+use super::counters::{ComponentCounts, Counters, Counts, Operation, add_owned, add_shared};
 
 /// The counters of one thread, and after it of the next.
 #[repr(C, align(64))]
@@ -62,28 +60,34 @@ thread_local! {
     static BLOCK: Cell<Option<&'static Block>> = const { Cell::new(None) };
 }
 
-/// Counts an operation that succeeded.
+/// Counts an operation, or says that it takes [`count_operation_cold`].
 #[inline(always)]
-pub(super) fn count_operation(operation: Operation, size: usize) {
+pub(super) fn count_operation(operation: Operation, size: usize) -> bool {
     let counters = current();
-    if counters.wants_attention() || size > LARGEST_QUICK {
-        return cold(|counters, add| counters.operation(operation, size, add));
-    }
-    counters.operation(operation, size, add_owned);
+    !counters.wants_attention() && counters.operation_quick(operation, size)
 }
 
-/// Counts a realloc that succeeded.
+pub(super) fn count_operation_cold(operation: Operation, size: usize) {
+    cold(|counters, add| counters.operation(operation, size, add));
+}
+
+/// Counts a realloc, or says that it takes [`count_realloc_cold`].
 #[inline(always)]
-pub(super) fn count_realloc(old_size: usize, new_size: usize) {
+pub(super) fn count_realloc(old_size: usize, new_size: usize) -> bool {
     let counters = current();
-    if counters.wants_attention() || new_size > LARGEST_QUICK {
-        return cold(|counters, add| {
-            counters.operation(Operation::Realloc, new_size, add);
-            counters.returned(old_size, add);
-        });
+    let is_quick =
+        !counters.wants_attention() && counters.operation_quick(Operation::Realloc, new_size);
+    if is_quick {
+        counters.returned(old_size, add_owned);
     }
-    counters.operation(Operation::Realloc, new_size, add_owned);
-    counters.returned(old_size, add_owned);
+    is_quick
+}
+
+pub(super) fn count_realloc_cold(old_size: usize, new_size: usize) {
+    cold(|counters, add| {
+        counters.operation(Operation::Realloc, new_size, add);
+        counters.returned(old_size, add);
+    });
 }
 
 /// Counts a block given back, or says that it takes [`count_deallocation_cold`].

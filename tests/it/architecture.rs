@@ -35,8 +35,11 @@ const DOORS: &[(&str, &[&str])] = &[
     ("hyper_util", &["exposition/server.rs", "push/transport.rs"]),
     ("serde_yaml", &["config/", "artifacts/"]),
     ("tikv_jemalloc_ctl", &["collector/jemalloc.rs"]),
-    ("tikv_jemalloc_sys", &["collector/jemalloc.rs"]),
-    ("tikv_jemallocator", &["heap/allocator.rs"]),
+    (
+        "tikv_jemalloc_sys",
+        &["collector/jemalloc.rs", "heap/jemalloc.rs"],
+    ),
+    ("tikv_jemallocator", &["heap/jemalloc.rs"]),
     ("sysinfo", &["collector/process.rs", "exporter.rs"]),
     ("libc", &["heap/"]),
     ("clap", &["cli.rs"]),
