@@ -27,7 +27,7 @@ unsafe impl GlobalAlloc for Jemalloc {
             unsafe { sys::malloc(layout.size()) }.cast()
         } else {
             // SAFETY: the caller's promise about `layout` is passed on.
-            unsafe { tikv_jemallocator::Jemalloc.alloc(layout) }
+            unsafe { aligned::alloc(layout) }
         }
     }
 
@@ -38,7 +38,7 @@ unsafe impl GlobalAlloc for Jemalloc {
             unsafe { sys::calloc(1, layout.size()) }.cast()
         } else {
             // SAFETY: the caller's promise about `layout` is passed on.
-            unsafe { tikv_jemallocator::Jemalloc.alloc_zeroed(layout) }
+            unsafe { aligned::alloc_zeroed(layout) }
         }
     }
 
@@ -49,7 +49,7 @@ unsafe impl GlobalAlloc for Jemalloc {
             unsafe { sys::realloc(block.cast(), new_size) }.cast()
         } else {
             // SAFETY: the caller's promises about `block`, `layout` and `new_size` are passed on.
-            unsafe { tikv_jemallocator::Jemalloc.realloc(block, layout, new_size) }
+            unsafe { aligned::realloc(block, layout, new_size) }
         }
     }
 
@@ -60,7 +60,41 @@ unsafe impl GlobalAlloc for Jemalloc {
             unsafe { sys::sdallocx(block.cast(), layout.size(), 0) }
         } else {
             // SAFETY: the caller's promises about `block` and `layout` are passed on.
-            unsafe { tikv_jemallocator::Jemalloc.dealloc(block, layout) }
+            unsafe { aligned::dealloc(block, layout) }
         }
+    }
+}
+
+/// Blocks that need flags. Calls of their own and rarely taken, or the flags would be computed for every block.
+mod aligned {
+    use super::{GlobalAlloc, Layout};
+    use tikv_jemallocator::Jemalloc;
+
+    #[cold]
+    #[inline(never)]
+    pub(super) unsafe fn alloc(layout: Layout) -> *mut u8 {
+        // SAFETY: the caller's promise about `layout` is passed on.
+        unsafe { Jemalloc.alloc(layout) }
+    }
+
+    #[cold]
+    #[inline(never)]
+    pub(super) unsafe fn alloc_zeroed(layout: Layout) -> *mut u8 {
+        // SAFETY: the caller's promise about `layout` is passed on.
+        unsafe { Jemalloc.alloc_zeroed(layout) }
+    }
+
+    #[cold]
+    #[inline(never)]
+    pub(super) unsafe fn realloc(block: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
+        // SAFETY: the caller's promises about `block`, `layout` and `new_size` are passed on.
+        unsafe { Jemalloc.realloc(block, layout, new_size) }
+    }
+
+    #[cold]
+    #[inline(never)]
+    pub(super) unsafe fn dealloc(block: *mut u8, layout: Layout) {
+        // SAFETY: the caller's promises about `block` and `layout` are passed on.
+        unsafe { Jemalloc.dealloc(block, layout) }
     }
 }

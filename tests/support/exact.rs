@@ -170,11 +170,59 @@ pub(crate) fn check() {
     drop(leave);
     stay.into_iter().for_each(|thread| thread.join().unwrap());
     the_largest_size_counts_above_all_bounds();
+    every_alignment_is_kept();
     nested_guards_and_futures(&sizes, &once);
     late_destructors(&sizes, &once);
     more_names_than_room();
     an_operation_that_fails_is_not_counted();
     distribution_and_histogram_say_the_same();
+}
+
+/// Small sizes with large alignments too, through every operation.
+fn every_alignment_is_kept() {
+    static ALIGNED: Component = Component::new("aligned");
+    let _scope = ALIGNED.enter();
+    let mut expected = Expected::default();
+    for align in (0..=13).map(|power| 1_usize << power) {
+        for size in [1, align.div_ceil(2), align, align + 1, align * 3] {
+            let layout = Layout::from_size_align(size, align).unwrap();
+            let larger = Layout::from_size_align(size * 5, align).unwrap();
+            // SAFETY: every layout has a size above 0, every block is freed with the layout that it has then.
+            unsafe {
+                let block = alloc(layout);
+                block.write_bytes(7, size);
+                let moved = realloc(block, layout, larger.size());
+                let shrunk = realloc(moved, larger, size);
+                let zeroed = alloc_zeroed(layout);
+                for at in [block, moved, shrunk, zeroed] {
+                    assert!(
+                        !at.is_null() && at.addr() % align == 0,
+                        "{layout:?}: {at:?}"
+                    );
+                }
+                assert_eq!(
+                    (
+                        *shrunk,
+                        *shrunk.add(size - 1),
+                        *zeroed,
+                        *zeroed.add(size - 1)
+                    ),
+                    (7, 7, 0, 0)
+                );
+                dealloc(shrunk, layout);
+                dealloc(zeroed, layout);
+            }
+            expected.add(0, size);
+            expected.add(1, size);
+            expected.add(2, size * 5);
+            expected.add(2, size);
+        }
+    }
+    let mut counts = Counts::default();
+    heap::read(&mut counts);
+    for (operation, expected) in expected.operations.iter().enumerate().skip(1) {
+        assert_eq!(of(&counts, "aligned")[operation], *expected);
+    }
 }
 
 fn the_largest_size_counts_above_all_bounds() {
