@@ -1,0 +1,123 @@
+//! Building the programs that are measured, and talking to them.
+
+use std::io::{BufRead, BufReader, Lines, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+
+/// All functions begin at a cache line, those of jemalloc too. Where a function happens to lie can be worth several per cent of a
+/// tight loop, and it differs between programs that have the same machine code.
+const RUST_FLAGS: &str = "-C llvm-args=-align-all-functions=6";
+const C_FLAGS: &str = "-falign-functions=64";
+
+fn home() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Where a program is after [`build`].
+pub(crate) fn path(program: &str) -> PathBuf {
+    home().join("target/contenders/release").join(program)
+}
+
+/// Builds all programs; the one with its own build of jemalloc only if it is wanted, and in a run of its own, so that its features are
+/// not unified with those of the others.
+pub(crate) fn build(profiler: bool) {
+    let packages = if profiler {
+        &["contenders", "profiler"][..]
+    } else {
+        &["contenders"][..]
+    };
+    for package in packages {
+        let status = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()))
+            .args(["build", "--release", "--locked", "--package", package])
+            .arg("--manifest-path")
+            .arg(home().join("Cargo.toml"))
+            .arg("--target-dir")
+            .arg(home().join("target/contenders"))
+            .env("RUSTFLAGS", RUST_FLAGS)
+            .env_remove("CARGO_ENCODED_RUSTFLAGS")
+            .env("CFLAGS", C_FLAGS)
+            .status();
+        assert!(
+            status.is_ok_and(|status| status.success()),
+            "{package} could not be built"
+        );
+    }
+}
+
+/// A program that answers each line that it is sent with one line.
+pub(crate) struct Program {
+    child: Child,
+    orders: Option<ChildStdin>,
+    answers: Lines<BufReader<ChildStdout>>,
+}
+
+impl Program {
+    pub(crate) fn start(
+        program: &str,
+        arguments: &[String],
+        environment: &[(&str, String)],
+    ) -> Self {
+        let mut child = Command::new(path(program))
+            .args(arguments)
+            .envs(environment.iter().map(|(name, value)| (name, value)))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|error| panic!("{program} cannot be started: {error}"));
+        let answers = child.stdout.take().expect("standard output is a pipe");
+        Self {
+            orders: child.stdin.take(),
+            answers: BufReader::new(answers).lines(),
+            child,
+        }
+    }
+
+    pub(crate) fn ask(&mut self, order: &str) -> String {
+        let orders = self.orders.as_mut().expect("standard input is a pipe");
+        writeln!(orders, "{order}").expect("the program listens");
+        self.hear().expect("the program answers")
+    }
+
+    /// The next line; `None` when the program has ended.
+    pub(crate) fn hear(&mut self) -> Option<String> {
+        self.answers.next().and_then(Result::ok)
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        // The end of its input is the sign for it to end.
+        drop(self.orders.take());
+        let _ = self.child.wait();
+    }
+}
+
+/// Where and when this is measured.
+pub(crate) fn machine() -> String {
+    let read = |path| std::fs::read_to_string(path).unwrap_or_default();
+    let output = |program: &str, arguments: &[&str]| {
+        let output = Command::new(program)
+            .args(arguments)
+            .current_dir(home())
+            .output();
+        let text = output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
+        text.unwrap_or_default()
+    };
+    let processor = read("/proc/cpuinfo").lines().find_map(|line| {
+        Some(
+            line.strip_prefix("model name")?
+                .split_once(": ")?
+                .1
+                .to_owned(),
+        )
+    });
+    format!(
+        "{} x {}, Linux {}, {}, commit {}, load at the start {}",
+        std::thread::available_parallelism().map_or(0, usize::from),
+        processor.unwrap_or_else(|| std::env::consts::ARCH.to_owned()),
+        output("uname", &["-r"]),
+        output("rustc", &["--version"]),
+        output("git", &["describe", "--always", "--dirty"]),
+        read("/proc/loadavg").split(' ').next().unwrap_or_default(),
+    )
+}
