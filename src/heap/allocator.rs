@@ -1,7 +1,6 @@
 //! The wrapper that a program installs as its global allocator.
 
 use std::alloc::{GlobalAlloc, Layout, System};
-#[cfg(feature = "jemalloc")]
 use std::any::TypeId;
 
 use super::counters::Operation;
@@ -110,10 +109,7 @@ unsafe impl<A: GlobalAlloc + 'static> GlobalAlloc for Allocator<A> {
 /// saved, nothing is done after it. Known when the program is compiled.
 #[inline(always)]
 fn counts_first<A: 'static>() -> bool {
-    #[cfg(feature = "jemalloc")]
-    return TypeId::of::<A>() == TypeId::of::<super::jemalloc::Jemalloc>();
-    #[cfg(not(feature = "jemalloc"))]
-    return false;
+    cfg!(feature = "jemalloc") && TypeId::of::<A>() == TypeId::of::<DefaultInner>()
 }
 
 /// What is not quick, or must not be counted before it has succeeded. Calls of their own, so that the quick path pays nothing for them.
