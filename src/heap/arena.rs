@@ -42,9 +42,7 @@ pub(super) fn allocate(layout: Layout) -> Option<NonNull<u8>> {
             .compare_exchange(chunk, fresh, Ordering::AcqRel, Ordering::Relaxed)
             .is_err()
         {
-            // SAFETY: `fresh` came from mmap with this length just now and was shown to nobody.
-            unsafe { libc::munmap(fresh.cast(), CHUNK_BYTES) };
-            RESERVED.fetch_sub(CHUNK_BYTES, Ordering::Relaxed);
+            NonNull::new(fresh.cast()).inspect(|pages| unmap(*pages, CHUNK_BYTES));
         }
     }
 }
@@ -54,13 +52,14 @@ pub(super) fn reserved_bytes() -> usize {
     RESERVED.load(Ordering::Relaxed)
 }
 
-fn map_chunk() -> Option<*mut Chunk> {
-    let flags = libc::MAP_PRIVATE | libc::MAP_ANON;
+/// Zeroed pages of their own, or `None` when the kernel has no more. Memory is used only where it is written.
+pub(super) fn map(size: usize) -> Option<NonNull<u8>> {
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANON | libc::MAP_NORESERVE;
     // SAFETY: an anonymous private mapping at an address of the kernel's choice touches no memory that exists.
     let pages = unsafe {
         libc::mmap(
             ptr::null_mut(),
-            CHUNK_BYTES,
+            size,
             libc::PROT_READ | libc::PROT_WRITE,
             flags,
             -1,
@@ -70,8 +69,19 @@ fn map_chunk() -> Option<*mut Chunk> {
     if pages == libc::MAP_FAILED {
         return None;
     }
-    RESERVED.fetch_add(CHUNK_BYTES, Ordering::Relaxed);
-    let chunk = pages.cast::<Chunk>();
+    RESERVED.fetch_add(size, Ordering::Relaxed);
+    NonNull::new(pages.cast())
+}
+
+/// Gives pages back that [`map`] returned and nobody has seen.
+pub(super) fn unmap(pages: NonNull<u8>, size: usize) {
+    // SAFETY: the pages came from `map` with this size and, as the caller promises, are in no use.
+    unsafe { libc::munmap(pages.as_ptr().cast(), size) };
+    RESERVED.fetch_sub(size, Ordering::Relaxed);
+}
+
+fn map_chunk() -> Option<*mut Chunk> {
+    let chunk = map(CHUNK_BYTES)?.cast::<Chunk>().as_ptr();
     // SAFETY: the pages are ours, writable, page-aligned and large enough for a `Chunk`.
     unsafe {
         chunk.write(Chunk {

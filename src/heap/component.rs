@@ -113,6 +113,18 @@ pub(super) fn names() -> impl Iterator<Item = &'static str> {
         .chain(NAMES.iter().skip(2).map_while(OnceLock::get).copied())
 }
 
+/// The name of a component.
+pub(super) fn name_of(id: ComponentId) -> &'static str {
+    match id {
+        UNATTRIBUTED_ID => UNATTRIBUTED,
+        OTHER_ID => OTHER,
+        id => {
+            let name = NAMES.get(usize::from(id)).and_then(OnceLock::get);
+            name.copied().unwrap_or(OTHER)
+        }
+    }
+}
+
 /// The identifier of a name, which is registered if there is room.
 pub(super) fn id_of(name: &str) -> ComponentId {
     let find = || names().position(|known| known == name);

@@ -3,7 +3,7 @@
 //! A counter is an atomic that its one writer updates by a plain load and a plain store. No update is lost, because nobody else
 //! writes; no reader sees half a number, because it is an atomic; and no lock prefix stands in the path of an allocation.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 
 use crate::catalog::{OPERATIONS, SIZE_BOUNDS};
 
@@ -22,52 +22,85 @@ pub(super) enum Operation {
 #[repr(C, align(64))]
 #[derive(Debug)]
 pub(super) struct Counters {
-    /// Sends the next allocator call of the thread that counts here into the cold path.
+    /// Sends the next deallocation of the thread that counts here into the cold path.
     attention: AtomicBool,
-    operations: [SizeCounters; OPERATIONS.len()],
     deallocations: AtomicU64,
     deallocated_bytes: AtomicU64,
+    operations: [SizeCounters; OPERATIONS.len()],
 }
 
+/// Counters of one operation.
 #[repr(C)]
 #[derive(Debug)]
-struct SizeCounters {
+pub(super) struct SizeCounters {
     /// The buckets in reverse: so the slot of a size is what the processor counts anyway, its leading zeros.
     slots: [AtomicU64; BUCKETS],
     bytes: AtomicU64,
+    /// Where the quick path ends: an operation that would bring `bytes` here or further takes the cold path. Never more than
+    /// [`LONGEST_QUICK`] above `bytes`. Whoever wants attention sets it to 0, which the thread itself never overwrites without looking.
+    pub(super) stop: AtomicU64,
+    /// Bytes from `stop` to the next sample.
+    pub(super) beyond: AtomicU64,
+    /// The mean gap between samples that the present gap was drawn with.
+    pub(super) mean: AtomicU64,
 }
+
+/// Most bytes that are asked for without taking the cold path once.
+pub(super) const LONGEST_QUICK: u64 = 64 << 20;
 
 impl SizeCounters {
     const fn new() -> Self {
         Self {
             slots: [const { AtomicU64::new(0) }; BUCKETS],
             bytes: AtomicU64::new(0),
+            stop: AtomicU64::new(0),
+            beyond: AtomicU64::new(0),
+            mean: AtomicU64::new(0),
         }
+    }
+
+    /// Bytes asked for so far.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
     }
 }
 
 impl Counters {
-    /// Empty counters; `attention` says whether their first use shall take the cold path.
+    /// Empty counters, whose first operation takes the cold path; `attention` says whether each deallocation shall too.
     pub(super) const fn new(attention: bool) -> Self {
         Self {
             attention: AtomicBool::new(attention),
-            operations: [const { SizeCounters::new() }; OPERATIONS.len()],
             deallocations: AtomicU64::new(0),
             deallocated_bytes: AtomicU64::new(0),
+            operations: [const { SizeCounters::new() }; OPERATIONS.len()],
         }
     }
 
-    /// Counts an operation of this thread if its size is one that [`quick_slot`] knows, and says whether it did.
+    /// Whether [`operation_quick`](Self::operation_quick) would count the operation.
+    #[inline(always)]
+    pub(super) fn is_quick(&self, operation: Operation, size: usize) -> bool {
+        let counters = self.of(operation);
+        counters.bytes().wrapping_add(size as u64) < counters.stop.load(Ordering::Relaxed)
+    }
+
+    /// Counts an operation of this thread, unless it takes the cold path, and says whether it did.
     #[inline(always)]
     pub(super) fn operation_quick(&self, operation: Operation, size: usize) -> bool {
-        let Some(slot) = quick_slot(size) else {
+        let counters = self.of(operation);
+        let bytes = counters.bytes().wrapping_add(size as u64);
+        if bytes >= counters.stop.load(Ordering::Relaxed) {
             return false;
-        };
-        let counters = &self.operations[operation as usize];
-        // SAFETY: `quick_slot` gives 1 to BUCKETS - 1.
-        add_owned(unsafe { counters.slots.get_unchecked(slot) }, 1);
-        add_owned(&counters.bytes, size as u64);
+        }
+        counters.bytes.store(bytes, Ordering::Relaxed);
+        // SAFETY: `stop` is at most LONGEST_QUICK above what `bytes` was, so the size is below that, and its slot is 1 to BUCKETS - 1.
+        add_owned(unsafe { counters.slots.get_unchecked(quick_slot(size)) }, 1);
         true
+    }
+
+    /// The counters of an operation.
+    #[inline(always)]
+    pub(super) fn of(&self, operation: Operation) -> &SizeCounters {
+        &self.operations[operation as usize]
     }
 
     /// Counts an operation. `add` is how the caller may write: [`add_owned`] or [`add_shared`].
@@ -77,7 +110,7 @@ impl Counters {
         size: usize,
         add: impl Fn(&AtomicU64, u64),
     ) {
-        let counters = &self.operations[operation as usize];
+        let counters = self.of(operation);
         add(&counters.slots[BUCKETS - 1 - bucket(size)], 1);
         add(&counters.bytes, size as u64);
     }
@@ -95,14 +128,25 @@ impl Counters {
         add(&self.deallocated_bytes, size as u64);
     }
 
-    /// Whether the quick path must be left.
+    /// Whether a deallocation must take the cold path.
     #[inline(always)]
     pub(super) fn wants_attention(&self) -> bool {
         self.attention.load(Ordering::Relaxed)
     }
 
-    pub(super) fn set_attention(&self, attention: bool) {
-        self.attention.store(attention, Ordering::Relaxed);
+    /// Sends the next operation of each kind, and the next deallocation, into the cold path.
+    pub(super) fn ask_for_attention(&self) {
+        self.attention.store(true, Ordering::Relaxed);
+        // The thread stores `stop` and then looks for this flag, so that one of the two sees the other.
+        fence(Ordering::SeqCst);
+        for counters in &self.operations {
+            counters.stop.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// Lets deallocations take the quick path again.
+    pub(super) fn attention_given(&self) {
+        self.attention.store(false, Ordering::Relaxed);
     }
 
     /// Operations so far.
@@ -147,19 +191,17 @@ pub(super) fn add_shared(cell: &AtomicU64, amount: u64) {
     cell.fetch_add(amount, Ordering::Relaxed);
 }
 
-/// The slot of a size up to the last bound; `None` above it, for what is rare need not be quick.
+/// The slot of a size up to [`LONGEST_QUICK`], which is the last bound.
 #[inline(always)]
-fn quick_slot(size: usize) -> Option<usize> {
-    const LAST_BOUND: usize = 64 << 20;
+fn quick_slot(size: usize) -> usize {
     /// Leading zeros of the largest size, halved, less the slot that it belongs to.
-    const OFFSET: usize = (LAST_BOUND - 1).leading_zeros() as usize / 2 - 1;
-    let below = size.wrapping_sub(1);
+    const OFFSET: usize = (LONGEST_QUICK - 1).leading_zeros() as usize / 2 - 1;
     // The bounds are powers of 4, and so two leading zeros make one slot.
-    (below < LAST_BOUND).then(|| ((below | 15).leading_zeros() >> 1) as usize - OFFSET)
+    ((size.saturating_sub(1) | 15).leading_zeros() >> 1) as usize - OFFSET
 }
 
 /// The bucket of a size: the first bound that is not below it.
-fn bucket(size: usize) -> usize {
+pub(super) fn bucket(size: usize) -> usize {
     let fits = |bound: &u64| size as u64 <= *bound;
     SIZE_BOUNDS.iter().position(fits).unwrap_or(BUCKETS - 1)
 }
@@ -240,13 +282,13 @@ mod tests {
         let edges = SIZE_BOUNDS
             .iter()
             .flat_map(|bound| [bound - 1, *bound, bound + 1]);
-        for size in (1..=70_000).chain(edges) {
+        for size in (0..=70_000)
+            .chain(edges)
+            .filter(|size| *size <= LONGEST_QUICK)
+        {
             let size = usize::try_from(size).unwrap();
-            let expected = Some(BUCKETS - 1 - bucket(size)).filter(|slot| *slot > 0);
-            assert_eq!(quick_slot(size), expected, "size {size}");
-        }
-        for size in [0, (64 << 20) + 1, 1 << 40, usize::MAX] {
-            assert_eq!(quick_slot(size), None, "size {size}");
+            assert_eq!(quick_slot(size), BUCKETS - 1 - bucket(size), "size {size}");
+            assert!(quick_slot(size) > 0, "size {size}");
         }
     }
 }

@@ -11,21 +11,32 @@
 //! | `component.rs` | [`Component`]: whose memory is this? |
 //! | `scope.rs` | components around futures |
 //! | `layer.rs` | components from `tracing` spans |
+//! | `sampling.rs` | which allocations are sampled, and what becomes of the samples |
+//! | `filter.rs` | what a free of a block that is not sampled pays |
+//! | `live.rs` | the sampled blocks that are live |
+//! | `site.rs`, `sites.rs` | call sites, and how they are found |
+//! | `unwind/` | the stack of the calling thread |
 //!
-//! Sampling (which call site) joins here as one more step of the path through [`Allocator`]: a countdown beside the counters,
-//! and a cold path when it runs out.
+//! The quick path of an allocation adds its bytes to a counter and compares the sum with where the next sample is due; only
+//! what reaches that takes the cold path.
 #![allow(unsafe_code)]
 
 mod allocator;
 mod arena;
 mod component;
 mod counters;
+mod filter;
 #[cfg(feature = "jemalloc")]
 mod jemalloc;
 #[cfg(feature = "spans")]
 mod layer;
+mod live;
+mod sampling;
 mod scope;
+mod site;
+mod sites;
 mod threads;
+mod unwind;
 
 pub use allocator::{Allocator, DefaultInner};
 pub use component::{Component, ComponentGuard, OTHER, UNATTRIBUTED, dropped_components};
@@ -34,5 +45,13 @@ pub use counters::{BUCKETS, ComponentCounts, Counts, SizeCounts, SizeTotal};
 pub use jemalloc::Jemalloc;
 #[cfg(feature = "spans")]
 pub use layer::ComponentLayer;
+pub use live::MOST_LIVE_SAMPLES;
+pub use sampling::{
+    LiveSample, SamplingOptions, call_sites, dropped_samples, each_live_sample, live_samples,
+    sample, sample_interval,
+};
 pub use scope::{InComponent, Scoped};
+pub use site::{Amount, CallSite, SiteTotals};
+pub use sites::MOST_SITES;
 pub use threads::{Attention, ask_for_attention, is_installed, on_attention, read, reserved_bytes};
+pub use unwind::MAX_DEPTH;

@@ -16,6 +16,7 @@ use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU64, AtomicUsize,
 use super::arena;
 use super::component::{self, ComponentId, SLOTS};
 use super::counters::{ComponentCounts, Counters, Counts, Operation, add_owned, add_shared};
+use super::sampling::{Sampler, Ticket};
 
 /// The counters of one thread, and after it of the next.
 #[repr(C, align(64))]
@@ -23,6 +24,7 @@ struct Block {
     component: AtomicU8,
     taken: AtomicBool,
     attention: AtomicBool,
+    sampler: Sampler,
     /// Written before the block is published, never after.
     next: AtomicPtr<Block>,
     /// Counters by component, made when first entered.
@@ -35,9 +37,18 @@ impl Block {
             component: AtomicU8::new(component::UNATTRIBUTED_ID),
             taken: AtomicBool::new(true),
             attention: AtomicBool::new(false),
+            sampler: Sampler::new(),
             next: AtomicPtr::new(ptr::null_mut()),
             slots: [const { AtomicPtr::new(ptr::null_mut()) }; SLOTS],
         }
+    }
+}
+
+impl Block {
+    /// Sends the owner into the cold path, whichever component it counts for.
+    fn poke(&self) {
+        let counters = self.slots.iter().filter_map(counters);
+        counters.for_each(Counters::ask_for_attention);
     }
 }
 
@@ -60,34 +71,27 @@ thread_local! {
     static BLOCK: Cell<Option<&'static Block>> = const { Cell::new(None) };
 }
 
-/// Counts an operation, or says that it takes [`count_operation_cold`].
+/// Whether the quick path would count an operation.
+#[inline(always)]
+pub(super) fn is_quick(operation: Operation, size: usize) -> bool {
+    current().is_quick(operation, size)
+}
+
+/// Counts an operation, or says that it takes [`prepare`] and [`finish`].
 #[inline(always)]
 pub(super) fn count_operation(operation: Operation, size: usize) -> bool {
-    let counters = current();
-    !counters.wants_attention() && counters.operation_quick(operation, size)
+    current().operation_quick(operation, size)
 }
 
-pub(super) fn count_operation_cold(operation: Operation, size: usize) {
-    cold(|counters, add| counters.operation(operation, size, add));
-}
-
-/// Counts a realloc, or says that it takes [`count_realloc_cold`].
+/// Counts a realloc, or says that it takes [`prepare`] and [`finish`].
 #[inline(always)]
 pub(super) fn count_realloc(old_size: usize, new_size: usize) -> bool {
     let counters = current();
-    let is_quick =
-        !counters.wants_attention() && counters.operation_quick(Operation::Realloc, new_size);
+    let is_quick = counters.operation_quick(Operation::Realloc, new_size);
     if is_quick {
         counters.returned(old_size, add_owned);
     }
     is_quick
-}
-
-pub(super) fn count_realloc_cold(old_size: usize, new_size: usize) {
-    cold(|counters, add| {
-        counters.operation(Operation::Realloc, new_size, add);
-        counters.returned(old_size, add);
-    });
 }
 
 /// Counts a block given back, or says that it takes [`count_deallocation_cold`].
@@ -101,28 +105,46 @@ pub(super) fn count_deallocation(size: usize) -> bool {
     is_quick
 }
 
-pub(super) fn count_deallocation_cold(size: usize) {
-    cold(|counters, add| counters.deallocation(size, add));
-}
-
 #[inline(always)]
 fn current() -> &'static Counters {
     CURRENT.with(Cell::get)
 }
 
-/// A thread's first allocation, a very large one, attention wanted, or a thread without a block.
-#[cold]
-#[inline(never)]
-fn cold(count: impl FnOnce(&Counters, fn(&AtomicU64, u64))) {
-    let Some(block) = own_block() else {
-        return count(&LATE, add_shared);
-    };
+/// Begins an operation that the quick path has declined: a thread's first, a very large one, one at which attention is wanted or a sample
+/// due, or any of a thread without a block. Says whether it is to be sampled.
+pub(super) fn prepare(operation: Operation, size: usize) -> Option<Ticket> {
+    let block = own_block()?;
     let counters = current();
-    if counters.wants_attention() {
-        counters.set_attention(false);
-        attend(block);
+    attend(block, counters);
+    let scope = block.component.load(Ordering::Relaxed);
+    block.sampler.is_due(counters, scope, operation, size)
+}
+
+/// Counts an operation that [`prepare`] began and that succeeded; `returned` are the bytes that a realloc gave back.
+pub(super) fn finish(operation: Operation, size: usize, returned: Option<usize>) {
+    let count = |counters: &Counters, add: fn(&AtomicU64, u64)| {
+        counters.operation(operation, size, add);
+        if let Some(returned) = returned {
+            counters.returned(returned, add);
+        }
+    };
+    match own_block() {
+        Some(block) => {
+            count(current(), add_owned);
+            block.sampler.rearm(current(), operation);
+        }
+        None => count(&LATE, add_shared),
     }
-    count(counters, add_owned);
+}
+
+pub(super) fn count_deallocation_cold(size: usize) {
+    match own_block() {
+        Some(block) => {
+            attend(block, current());
+            current().deallocation(size, add_owned);
+        }
+        None => LATE.deallocation(size, add_shared),
+    }
 }
 
 /// Makes `component` the one that the calling thread allocates for, and returns the one before.
@@ -166,6 +188,7 @@ fn adopt() -> Option<&'static Block> {
         .component
         .store(component::UNATTRIBUTED_ID, Ordering::Relaxed);
     block.attention.store(false, Ordering::Relaxed);
+    block.sampler.adopt();
     BLOCK.with(|own| own.set(Some(block)));
     // Were there no destructor to be had, the block would stay taken for ever, which costs memory but no count.
     leave_at_exit(block);
@@ -317,13 +340,14 @@ pub fn ask_for_attention() -> Attention {
     let asked: Vec<_> = blocks().filter(is_other).collect();
     for block in &asked {
         block.attention.store(true, Ordering::Release);
-        block
-            .slots
-            .iter()
-            .filter_map(counters)
-            .for_each(|counters| counters.set_attention(true));
+        block.poke();
     }
     Attention { asked }
+}
+
+/// Makes every thread draw its gaps to the next sample anew.
+pub(super) fn redraw() {
+    blocks().for_each(Block::poke);
 }
 
 impl Attention {
@@ -347,7 +371,12 @@ fn counters(slot: &AtomicPtr<Counters>) -> Option<&'static Counters> {
     unsafe { slot.load(Ordering::Acquire).as_ref() }
 }
 
-fn attend(block: &Block) {
+/// Gives attention if it is wanted.
+fn attend(block: &Block, counters: &Counters) {
+    if !counters.wants_attention() {
+        return;
+    }
+    counters.attention_given();
     if block.attention.load(Ordering::Relaxed) && block.attention.swap(false, Ordering::AcqRel) {
         let hook = HOOK.load(Ordering::Acquire);
         if !hook.is_null() {

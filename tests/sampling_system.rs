@@ -1,0 +1,28 @@
+//! Sampling over the system allocator. This binary also runs under Valgrind (`.ci/sanitize`).
+#![allow(
+    unsafe_code,
+    reason = "the test calls the allocator itself, so that it knows every block"
+)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    reason = "a test"
+)]
+
+use std::alloc::System;
+
+use memory_exporter::Allocator;
+
+#[global_allocator]
+static ALLOCATOR: Allocator<System> = Allocator::system();
+
+#[path = "support/sampled.rs"]
+mod sampled;
+
+#[test]
+fn sampling_over_the_system_allocator() {
+    sampled::check_every_block(&ALLOCATOR);
+    sampled::check_estimates();
+    sampled::check_overflow();
+    sampled::check_stress(&ALLOCATOR, &sampled::Effort::affordable());
+}
