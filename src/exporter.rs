@@ -3,6 +3,7 @@
 //! The exporter lives on a thread of its own with a runtime of its own, so that it answers while the host's runtime is stuck.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime};
@@ -17,7 +18,8 @@ use crate::collector::{Roots, Target};
 use crate::config::{Auto, Config, Resource};
 use crate::error::Error;
 use crate::exposition::{self, Api, Bound, MemoryCollector, Session, TextOptions};
-use crate::heap::Component;
+use crate::heap::{self, Component, SamplingOptions};
+use crate::profile::Profiler;
 use crate::snapshot::{History, Recorder, SamplerOptions, Snapshot};
 
 /// What the exporter itself allocates counts for this component.
@@ -81,6 +83,8 @@ impl Builder {
         }
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
+            // Threads for what takes long: left only when they end.
+            .on_thread_start(|| std::mem::forget(OWN.enter()))
             .build()
             .map_err(Error::thread)?;
         let bound = {
@@ -96,12 +100,14 @@ impl Builder {
         let resource = Resource::resolve(&config.otlp, instance(&addresses), variable);
         let text = TextOptions::new(&config, &resource);
         let session = Session::start();
+        let profiler = start_sampling(&config, &target, &roots.proc);
         let options = sampler_options(&config, target.clone(), roots);
         let history = History::new(config.sampling.max_samples, config.history.retention);
         let recorder = Arc::new(Recorder::new(options, history));
         let api = Arc::new(Api::new(
             &config,
             Arc::clone(&recorder),
+            profiler.clone(),
             &target,
             session.clone(),
             &text,
@@ -113,6 +119,7 @@ impl Builder {
             bound,
             api: Arc::clone(&api),
             recorder: Arc::clone(&recorder),
+            profiler,
             started: session.started,
             config,
         };
@@ -227,6 +234,7 @@ impl Drop for Exporter {
 struct Parts {
     config: Config,
     recorder: Arc<Recorder>,
+    profiler: Option<Arc<Profiler>>,
     api: Arc<Api>,
     bound: Bound,
     started: SystemTime,
@@ -240,6 +248,7 @@ impl Parts {
         let Self {
             config,
             recorder,
+            profiler,
             api,
             bound,
             started,
@@ -247,6 +256,7 @@ impl Parts {
         } = self;
         let ticker = tick(
             &recorder,
+            profiler.as_ref(),
             config.sampling.interval,
             stopped(stopping.clone()),
         );
@@ -278,16 +288,48 @@ async fn stopped(mut stopping: watch::Receiver<()>) {
 }
 
 /// The one ticker: the only writer of the history.
-async fn tick(recorder: &Recorder, interval: Duration, stopped: impl Future<Output = ()>) {
+async fn tick(
+    recorder: &Recorder,
+    profiler: Option<&Arc<Profiler>>,
+    interval: Duration,
+    stopped: impl Future<Output = ()>,
+) {
     let mut ticks = tokio::time::interval(interval);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     tokio::pin!(stopped);
     loop {
         tokio::select! {
-            _ = ticks.tick() => recorder.tick(),
+            _ = ticks.tick() => {
+                recorder.tick();
+                profiler.inspect(|profiler| look(profiler));
+            }
             () = &mut stopped => return,
         }
     }
+}
+
+/// Notes where the call sites stand, and begins what is due and takes long on a thread that may take it.
+fn look(profiler: &Arc<Profiler>) {
+    heap::refresh_modules();
+    profiler.tick();
+    let now = SystemTime::now();
+    if profiler.is_due(now)
+        && let Some(build) = profiler.begin()
+    {
+        tokio::task::spawn_blocking(move || build.work(now));
+    }
+}
+
+/// Begins to sample, where our allocator serves the process.
+fn start_sampling(config: &Config, target: &Target, proc: &Path) -> Option<Arc<Profiler>> {
+    if *target != Target::Own || !heap::is_installed() {
+        return None;
+    }
+    let allocations = &config.allocations;
+    let mut options = SamplingOptions::every(allocations.sample_interval);
+    options.max_live_samples = allocations.max_live_samples;
+    heap::sample(options);
+    Some(Profiler::new(config, proc))
 }
 
 fn sampler_options(config: &Config, target: Target, roots: Roots) -> SamplerOptions {

@@ -52,6 +52,7 @@ pub mod heap;
 
 // Floor 2: read.
 pub mod collector;
+pub mod profile;
 
 // Floor 3: freeze.
 pub mod snapshot;

@@ -12,24 +12,35 @@ use crate::table;
 /// CPU time that a round of bare jemalloc shall take, all its threads together.
 const ROUND_NANOSECONDS: f64 = 2e7;
 
-/// Name, program, `_RJEM_MALLOC_CONF`.
-const CONTENDERS: [(&str, &str, &str); 8] = [
-    ("bare jemalloc again", "bare", ""),
-    ("memory_exporter::Allocator", "ours", ""),
-    ("four relaxed atomics", "atomics", ""),
-    ("tracking-allocator 0.4", "tracking", ""),
-    ("stats_alloc 0.1.10", "stats", ""),
-    (
-        "jemalloc profiler, 512 KiB",
-        "profiler",
-        "prof:true,prof_active:true,lg_prof_sample:19",
-    ),
+/// Configures jemalloc.
+const JEMALLOC: &str = "_RJEM_MALLOC_CONF";
+/// Mean number of bytes between two samples of ours.
+const INTERVAL: &str = "SAMPLE_INTERVAL";
+
+/// A contender: its name, its program, and a variable of its environment.
+type Contender = (&'static str, &'static str, (&'static str, &'static str));
+
+const BARE: (&str, (&str, &str)) = ("bare", (JEMALLOC, ""));
+
+const CONTENDERS: [Contender; 10] = [
+    ("bare jemalloc again", BARE.0, BARE.1),
+    ("memory_exporter::Allocator, counting", "ours", (INTERVAL, "0")),
+    ("counting and sampling, 2 MiB", "ours", (INTERVAL, "2097152")),
+    ("counting and sampling, 512 KiB", "ours", (INTERVAL, "524288")),
     (
         "jemalloc profiler, 2 MiB",
         "profiler",
-        "prof:true,prof_active:true,lg_prof_sample:21",
+        (JEMALLOC, "prof:true,prof_active:true,lg_prof_sample:21"),
     ),
-    ("dhat 0.3.3 (system allocator)", "dhat", ""),
+    (
+        "jemalloc profiler, 512 KiB",
+        "profiler",
+        (JEMALLOC, "prof:true,prof_active:true,lg_prof_sample:19"),
+    ),
+    ("four relaxed atomics", "atomics", BARE.1),
+    ("tracking-allocator 0.4", "tracking", BARE.1),
+    ("stats_alloc 0.1.10", "stats", BARE.1),
+    ("dhat 0.3.3 (system allocator)", "dhat", BARE.1),
 ];
 
 /// Workload and number of threads.
@@ -69,12 +80,12 @@ pub(crate) fn run(arguments: &Arguments) {
 
     for process in 0..arguments.processes {
         // Anew each time: where a process happens to lie in memory matters too.
-        let first = Runner::start("bare", "", &cases, None);
+        let first = Runner::start(BARE, &cases, None);
         let mut pairs: Vec<_> = contenders
             .iter()
-            .map(|(_, program, conf)| {
-                [("bare", ""), (*program, *conf)]
-                    .map(|(program, conf)| Runner::start(program, conf, &cases, Some(&first.units)))
+            .map(|(_, program, variable)| {
+                [BARE, (*program, *variable)]
+                    .map(|contender| Runner::start(contender, &cases, Some(&first.units)))
             })
             .collect();
         drop(first);
@@ -137,13 +148,12 @@ struct Runner {
 impl Runner {
     /// Starts the process, warms it up, and finds out how many units make a round: as many as for `bare` if it is not much slower.
     fn start(
-        program: &str,
-        conf: &str,
+        (program, (variable, value)): (&str, (&str, &str)),
         cases: &[(&'static str, u64)],
         bare: Option<&[u64]>,
     ) -> Self {
         let mut runner = Self {
-            program: Program::start(program, &[], &[("_RJEM_MALLOC_CONF", conf.to_owned())]),
+            program: Program::start(program, &[], &[(variable, value.to_owned())]),
             cases: cases.to_vec(),
             units: vec![1; cases.len()],
         };

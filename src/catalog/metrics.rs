@@ -59,7 +59,7 @@ const KIND: LabelDef = LabelDef {
 };
 const COLLECTOR: LabelDef = LabelDef {
     name: "collector",
-    values: &["heap", "jemalloc", "process", "cgroup"],
+    values: &["heap", "samples", "jemalloc", "process", "cgroup"],
 };
 const OUTCOME: LabelDef = LabelDef {
     name: "outcome",
@@ -232,6 +232,15 @@ metrics! {
         "the exporter's own book-keeping";
     EXPORTER_DROPPED_COMPONENTS = "memory.exporter.dropped_components", Kind::Counter, Unit::Count("component"), [], Exporter, Exporter,
         "Component names refused because the table was full; their allocations count as other",
+        "allocator wrapper";
+    EXPORTER_SAMPLE_INTERVAL_BYTES = "memory.exporter.sample_interval_bytes", Kind::Gauge, Unit::Bytes, [], Exporter, InProcess,
+        "Mean number of bytes asked for between two sampled allocations; 0 when sampling is off",
+        "allocator wrapper";
+    EXPORTER_LIVE_SAMPLES = "memory.exporter.live_samples", Kind::Gauge, Unit::Count("sample"), [], Exporter, InProcess,
+        "Sampled allocations that are live and followed",
+        "allocator wrapper";
+    EXPORTER_DROPPED_SAMPLES = "memory.exporter.dropped_samples", Kind::Counter, Unit::Count("sample"), [], Exporter, InProcess,
+        "Sampled allocations that could not be followed because there was no room; live bytes are estimated too low by what they hold",
         "allocator wrapper";
     EXPORTER_OTLP_EXPORTS = "memory.exporter.otlp_exports", Kind::Counter, Unit::Count("export"), [OUTCOME], Exporter, Exporter,
         "OTLP exports by outcome; a failure is an attempt after which nothing was acknowledged",

@@ -114,3 +114,42 @@ pub enum MetricNames {
     /// The final Prometheus names, which every translation leaves as they are.
     Prometheus,
 }
+
+/// Number of size buckets: the bounds of `memory.allocation.size_bytes` and what lies above the last.
+pub const BUCKETS: usize = SIZE_BOUNDS.len() + 1;
+
+/// Amounts by size bucket summed up by size category; every edge of a category is a bound of the buckets, so nothing is split.
+pub fn by_category<T: Copy + Default>(
+    buckets: &[T; BUCKETS],
+    add: impl Fn(T, T) -> T,
+) -> [T; SIZE_CATEGORIES.len()] {
+    let mut categories = [T::default(); SIZE_CATEGORIES.len()];
+    let bounds = SIZE_BOUNDS.iter().copied().chain([u64::MAX]);
+    for (bound, amount) in bounds.zip(buckets) {
+        let category = SIZE_CATEGORIES
+            .iter()
+            .position(|(_, upper)| bound <= *upper);
+        if let Some(sum) = category.and_then(|at| categories.get_mut(at)) {
+            *sum = add(*sum, *amount);
+        }
+    }
+    categories
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_bucket_is_lost_between_categories() {
+        let mut buckets = [0.0; BUCKETS];
+        for (at, bucket) in (0_u8..).zip(&mut buckets) {
+            *bucket = 2_f64.powi(i32::from(at));
+        }
+        // Buckets end at 1 KiB (3), 64 KiB (6), 1 MiB (8), 16 MiB (10).
+        assert_eq!(
+            by_category(&buckets, |sum, amount| sum + amount),
+            [15.0, 112.0, 384.0, 1_536.0, 6_144.0]
+        );
+    }
+}

@@ -2,6 +2,7 @@
 
 use crate::heap::{self, ComponentCounts, Counts, OTHER};
 
+use super::split::Split;
 use super::{CollectError, Collector};
 
 /// Reads what [`Allocator`](crate::Allocator) has counted in this process.
@@ -9,6 +10,7 @@ use super::{CollectError, Collector};
 pub struct HeapCollector {
     max_components: usize,
     installed: bool,
+    split: Split,
 }
 
 impl HeapCollector {
@@ -17,6 +19,7 @@ impl HeapCollector {
         Self {
             max_components,
             installed: heap::is_installed(),
+            split: Split::default(),
         }
     }
 }
@@ -33,6 +36,7 @@ impl Collector for HeapCollector {
             ));
         }
         heap::read(reading);
+        self.split.apply(&mut reading.components);
         fold(&mut reading.components, self.max_components);
         Ok(())
     }

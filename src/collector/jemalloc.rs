@@ -1,5 +1,5 @@
-//! jemalloc's statistics, and the forced release. The only file outside `heap/` with `unsafe`: two calls of `mallctl` that take no
-//! value, which the safe interface cannot make.
+//! jemalloc's statistics, and the forced release. The only file outside `heap/` with `unsafe`: calls of `mallctl` that the safe
+//! interface cannot make, because they take no value or go through all size classes.
 //!
 //! Counts are never taken from here: `nmalloc` counts fills of thread caches, `nrequests` lags behind live ones.
 #![cfg_attr(feature = "jemalloc", allow(unsafe_code))]
@@ -7,7 +7,7 @@
 use super::{CollectError, Collector};
 
 /// What jemalloc says of itself, in bytes.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct JemallocReading {
     /// Handed out to the program and not given back.
@@ -22,6 +22,20 @@ pub struct JemallocReading {
     pub retained: u64,
     /// jemalloc's own.
     pub metadata: u64,
+    /// Size classes of small blocks, by size.
+    pub bins: Vec<Bin>,
+}
+
+/// A size class of small blocks, which lie in slabs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Bin {
+    /// Size of a block.
+    pub size: u64,
+    /// Blocks in use, those in thread caches included.
+    pub blocks: u64,
+    /// Blocks that fit into the slabs in use.
+    pub capacity: u64,
 }
 
 /// What a forced release asked of the process.
@@ -89,8 +103,7 @@ impl Collector for JemallocCollector {
     const NAME: &'static str = "jemalloc";
 
     fn collect(&mut self, reading: &mut JemallocReading) -> Result<(), CollectError> {
-        *reading = self.names.as_ref().ok_or(NOT_JEMALLOC)?.read()?;
-        Ok(())
+        self.names.as_ref().ok_or(NOT_JEMALLOC)?.read(reading)
     }
 }
 
@@ -132,9 +145,9 @@ mod mallctl {
     use std::ffi::CStr;
     use std::{fmt, io, ptr};
 
-    use tikv_jemalloc_ctl::{epoch, epoch_mib, stats, thread};
+    use tikv_jemalloc_ctl::{epoch, epoch_mib, raw, stats, thread};
 
-    use super::{CollectError, JemallocReading};
+    use super::{Bin, CollectError, JemallocReading};
 
     /// Statistics by resolved name.
     pub(super) struct Names {
@@ -145,6 +158,63 @@ mod mallctl {
         mapped: stats::mapped_mib,
         retained: stats::retained_mib,
         metadata: stats::metadata_mib,
+        bins: Bins,
+    }
+
+    /// Per size class: what never changes, and the names of what does.
+    struct Bins {
+        /// Size of a block, and blocks in a slab.
+        classes: Vec<(u64, u64)>,
+        blocks: [usize; 6],
+        slabs: [usize; 6],
+    }
+
+    impl Bins {
+        fn new() -> Option<Self> {
+            let mut number = [0; 2];
+            let mut size = [0; 4];
+            let mut in_slab = [0; 4];
+            let mut blocks = [0; 6];
+            let mut slabs = [0; 6];
+            raw::name_to_mib(b"arenas.nbins\0", &mut number).ok()?;
+            raw::name_to_mib(b"arenas.bin.0.size\0", &mut size).ok()?;
+            raw::name_to_mib(b"arenas.bin.0.nregs\0", &mut in_slab).ok()?;
+            // 4096 is MALLCTL_ARENAS_ALL: the sum over all arenas.
+            raw::name_to_mib(b"stats.arenas.4096.bins.0.curregs\0", &mut blocks).ok()?;
+            raw::name_to_mib(b"stats.arenas.4096.bins.0.curslabs\0", &mut slabs).ok()?;
+            // SAFETY: jemalloc's manual gives this type for this name.
+            let number: u32 = unsafe { raw::read_mib(&number) }.ok()?;
+            let class = |at: u32| {
+                (size[2], in_slab[2]) = (at as usize, at as usize);
+                // SAFETY: jemalloc's manual gives these types for these names, and there are so many bins.
+                let (size, in_slab): (usize, u32) =
+                    unsafe { (raw::read_mib(&size).ok()?, raw::read_mib(&in_slab).ok()?) };
+                Some((size as u64, u64::from(in_slab)))
+            };
+            let classes = (0..number).map(class).collect::<Option<_>>()?;
+            Some(Self {
+                classes,
+                blocks,
+                slabs,
+            })
+        }
+
+        fn read(&self, bins: &mut Vec<Bin>) -> Result<(), tikv_jemalloc_ctl::Error> {
+            bins.clear();
+            let (mut blocks, mut slabs) = (self.blocks, self.slabs);
+            for (at, (size, in_slab)) in self.classes.iter().enumerate() {
+                (blocks[4], slabs[4]) = (at, at);
+                // SAFETY: jemalloc's manual gives this type for both names, and there are so many bins.
+                let (blocks, slabs): (usize, usize) =
+                    unsafe { (raw::read_mib(&blocks)?, raw::read_mib(&slabs)?) };
+                bins.push(Bin {
+                    size: *size,
+                    blocks: blocks as u64,
+                    capacity: in_slab.saturating_mul(slabs as u64),
+                });
+            }
+            Ok(())
+        }
     }
 
     impl fmt::Debug for Names {
@@ -163,25 +233,26 @@ mod mallctl {
                 mapped: stats::mapped::mib().ok()?,
                 retained: stats::retained::mib().ok()?,
                 metadata: stats::metadata::mib().ok()?,
+                bins: Bins::new()?,
             })
         }
 
         /// Advances the epoch once, then reads everything.
-        pub(super) fn read(&self) -> Result<JemallocReading, CollectError> {
+        pub(super) fn read(&self, reading: &mut JemallocReading) -> Result<(), CollectError> {
             let failed = |what: &'static str| {
                 move |cause: tikv_jemalloc_ctl::Error| {
                     CollectError::failed(what, io::Error::other(cause.to_string()))
                 }
             };
             self.epoch.advance().map_err(failed("epoch"))?;
-            Ok(JemallocReading {
-                allocated: self.allocated.read().map_err(failed("stats.allocated"))? as u64,
-                active: self.active.read().map_err(failed("stats.active"))? as u64,
-                resident: self.resident.read().map_err(failed("stats.resident"))? as u64,
-                mapped: self.mapped.read().map_err(failed("stats.mapped"))? as u64,
-                retained: self.retained.read().map_err(failed("stats.retained"))? as u64,
-                metadata: self.metadata.read().map_err(failed("stats.metadata"))? as u64,
-            })
+            reading.allocated = self.allocated.read().map_err(failed("stats.allocated"))? as u64;
+            reading.active = self.active.read().map_err(failed("stats.active"))? as u64;
+            reading.resident = self.resident.read().map_err(failed("stats.resident"))? as u64;
+            reading.mapped = self.mapped.read().map_err(failed("stats.mapped"))? as u64;
+            reading.retained = self.retained.read().map_err(failed("stats.retained"))? as u64;
+            reading.metadata = self.metadata.read().map_err(failed("stats.metadata"))? as u64;
+            let bins = self.bins.read(&mut reading.bins);
+            bins.map_err(failed("stats.arenas.4096.bins"))
         }
     }
 

@@ -2,7 +2,8 @@
 //!
 //! | collector | reads |
 //! |---|---|
-//! | `heap` | the counters of our allocator wrapper |
+//! | `heap` | the counters of our allocator wrapper; `split.rs` shares out what has no scope |
+//! | `samples` | the sampled blocks that are live, by component |
 //! | `jemalloc` | jemalloc's statistics |
 //! | `process` | one process as the kernel sees it |
 //! | `cgroup` | its control group: limit, usage, pressure, kills |
@@ -15,6 +16,8 @@ mod files;
 mod heap;
 mod jemalloc;
 mod process;
+mod samples;
+mod split;
 
 use std::io;
 use std::path::PathBuf;
@@ -22,8 +25,9 @@ use std::path::PathBuf;
 pub use cgroup::{CgroupCollector, CgroupReading};
 pub use files::read_small;
 pub use heap::HeapCollector;
-pub use jemalloc::{JemallocCollector, JemallocReading, Released};
+pub use jemalloc::{Bin, JemallocCollector, JemallocReading, Released};
 pub use process::{ProcessCollector, ProcessReading, Target};
+pub use samples::{Held, SMALL_CLASSES, SamplesCollector, SamplesReading};
 
 /// Reads one subject, now.
 pub trait Collector {

@@ -2,7 +2,7 @@
 
 use serde_yaml::{Mapping, Value};
 
-use super::reader::{ConfigError, Problems};
+use super::problem::{ConfigError, Problems};
 use super::{ENVIRONMENT_PREFIX, Profile};
 
 const PRODUCTION: &str = include_str!("../../config/production.yaml");

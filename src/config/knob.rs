@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_yaml::Value;
 
-use crate::catalog::{ALL, MetricNames};
+use crate::catalog::MetricNames;
 
 /// A kind of value.
 pub(super) trait Knob: Sized {
@@ -262,24 +262,14 @@ impl Knob for Auto<String> {
 /// A size in bytes.
 impl Knob for Auto<u64> {
     fn allowed() -> String {
-        "auto, a size such as 512MiB or 2GiB, or a number of bytes".to_owned()
+        format!("auto, {}", u64::allowed())
     }
 
     fn parse(value: &Value) -> Option<Self> {
-        if let Some(bytes) = value.as_u64() {
-            return (bytes > 0).then_some(Self::Set(bytes));
-        }
-        let text = value.as_str()?;
-        if text == "auto" {
+        if value.as_str() == Some("auto") {
             return Some(Self::Auto);
         }
-        // 1MB is a million bytes to some and 1048576 to others: only the unmistakable units are taken.
-        let unit = text
-            .trim_start_matches(|c: char| c.is_ascii_digit() || c == '.')
-            .trim();
-        let size = text.parse::<bytesize::ByteSize>().ok()?.as_u64();
-        (size > 0 && matches!(unit, "" | "B" | "KiB" | "MiB" | "GiB" | "TiB"))
-            .then_some(Self::Set(size))
+        u64::parse(value).filter(|size| *size > 0).map(Self::Set)
     }
 
     fn placeholder() -> Self {
@@ -287,95 +277,29 @@ impl Knob for Auto<u64> {
     }
 }
 
-/// An absolute path that is not taken by another endpoint.
-pub(super) fn is_path(path: &str) -> Result<(), String> {
-    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '-' | '_' | '.' | '~');
-    let taken = path == "/"
-        || path.starts_with("/metrics/memory")
-        || path.starts_with("/-/")
-        || path.starts_with("/debug");
-    if path.starts_with('/')
-        && !path.ends_with('/')
-        && !path.contains("//")
-        && path.chars().all(plain)
-        && !taken
-    {
-        Ok(())
-    } else {
-        Err("a path such as /metrics: letters, digits and - _ . ~ behind slashes, not below /metrics/memory, /debug or /-".to_owned())
+/// A size in bytes.
+impl Knob for u64 {
+    fn allowed() -> String {
+        "a size such as 512MiB or 2GiB, or a number of bytes".to_owned()
+    }
+
+    fn parse(value: &Value) -> Option<Self> {
+        value.as_u64().or_else(|| parse_size(value.as_str()?))
+    }
+
+    fn placeholder() -> Self {
+        0
     }
 }
 
-pub(super) fn is_origin(origin: &str) -> Result<(), String> {
-    let is_plain =
-        || url::Url::parse(origin).is_ok_and(|url| url.origin().ascii_serialization() == origin);
-    if origin == "*" || is_plain() {
-        Ok(())
-    } else {
-        Err("\"*\" or an origin such as https://dash.example.org, without a path".to_owned())
-    }
-}
-
-pub(super) fn is_endpoint(endpoint: &Auto<String>) -> Result<(), String> {
-    match endpoint {
-        Auto::Auto => Ok(()),
-        Auto::Set(endpoint) => is_url(endpoint),
-    }
-}
-
-/// A URL that can be pushed to.
-pub(crate) fn is_url(endpoint: &str) -> Result<(), String> {
-    match url::Url::parse(endpoint) {
-        Ok(url) if matches!(url.scheme(), "http" | "https") && url.host().is_some() => Ok(()),
-        _ => Err("a URL such as http://localhost:4317 or https://otlp.example.org".to_owned()),
-    }
-}
-
-/// A header name of HTTP; the value may hold anything visible.
-pub(super) fn is_header(name: &str, value: &Secret) -> Result<(), String> {
-    if hyper::header::HeaderName::from_bytes(name.as_bytes()).is_err() {
-        return Err("a header name: letters, digits and -".to_owned());
-    }
-    hyper::header::HeaderValue::from_str(value.reveal())
-        .map(|_| ())
-        .map_err(|_| "a header value: visible characters only".to_owned())
-}
-
-pub(super) fn is_attribute(name: &str, _value: &str) -> Result<(), String> {
-    if name.is_empty() {
-        Err("an attribute name such as service.name".to_owned())
-    } else {
-        Ok(())
-    }
-}
-
-pub(super) fn is_namespace(namespace: &str) -> Result<(), String> {
-    if namespace.is_empty()
-        || (is_name(namespace) && !namespace.ends_with('_') && !namespace.contains("__"))
-    {
-        Ok(())
-    } else {
-        Err(
-            "empty, or letters, digits and single _ between them, not starting with a digit"
-                .to_owned(),
-        )
-    }
-}
-
-/// A label name that Prometheus takes and no metric of ours has.
-pub(super) fn is_label(name: &str, _value: &str) -> Result<(), String> {
-    let ours = ALL
-        .iter()
-        .flat_map(|def| def.labels)
-        .any(|label| label.name == name);
-    if is_name(name) && !name.starts_with("__") && !ours && name != "le" {
-        Ok(())
-    } else {
-        Err("a label name: letters, digits and _, not starting with a digit or __, and none that a metric has already".to_owned())
-    }
-}
-
-fn is_name(text: &str) -> bool {
-    text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
-        && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+/// A size as it is configured: `2MiB`, or a number of bytes.
+pub(crate) fn parse_size(text: &str) -> Option<u64> {
+    // 1MB is a million bytes to some and 1048576 to others: only the unmistakable units are taken.
+    let unit = text
+        .trim_start_matches(|c: char| c.is_ascii_digit() || c == '.')
+        .trim();
+    matches!(unit, "" | "B" | "KiB" | "MiB" | "GiB" | "TiB")
+        .then(|| text.parse::<bytesize::ByteSize>().ok())
+        .flatten()
+        .map(|size| size.as_u64())
 }

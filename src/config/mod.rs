@@ -8,13 +8,19 @@
 //! |---|---|
 //! | `document.rs` | profile, file and environment become one document |
 //! | `knob.rs` | kinds of values: what is allowed, and how it is said |
+//! | `checks.rs` | what a value must be beyond its kind |
 //! | `reader.rs` | reads a document section by section and collects problems |
+//! | `problem.rs` | a mistake, with its key, its value and what is allowed |
 //! | `sections.rs` | the keys, by section |
+//! | `recommendations.rs` | section `allocations.recommendations` |
 //! | `resource.rs` | who is speaking: resource attributes |
 
+mod checks;
 mod document;
 mod knob;
+mod problem;
 mod reader;
+mod recommendations;
 mod resource;
 mod sections;
 
@@ -27,13 +33,16 @@ use document::Document;
 use reader::Section;
 
 #[cfg(feature = "otlp")]
-pub(crate) use knob::is_url;
+pub(crate) use checks::is_url;
+pub(crate) use knob::parse_size;
 pub use knob::{Auto, Secret};
-pub use reader::{ConfigError, Problem};
+pub use problem::{ConfigError, Problem};
+pub use recommendations::RecommendationThresholds;
 pub use resource::{Resource, SERVICE_INSTANCE_ID, SERVICE_NAME, SERVICE_NAMESPACE, pairs};
 pub use sections::{
-    Alerts, Allocations, Compression, HistoryConfig, Limits, Log, LogFormat, LogLevel, Metrics,
-    Otlp, Profile, Protocol, Sampling, Temporality, Thresholds, Web,
+    Alerts, Allocations, ComponentRule, Compression, Flamegraphs, HistoryConfig, Limits, Log,
+    LogFormat, LogLevel, Metrics, Otlp, Profile, Profiles, Protocol, Sampling, Temporality,
+    Thresholds, Web,
 };
 
 /// Prefix of the environment variables that override a key.
@@ -54,8 +63,10 @@ pub struct Config {
     pub web: Web,
     /// How often and how much is kept.
     pub sampling: Sampling,
-    /// Components.
+    /// Sampling and components.
     pub allocations: Allocations,
+    /// Profiles.
+    pub profiles: Profiles,
     /// The memory limit.
     pub limits: Limits,
     /// The past.
@@ -160,9 +171,10 @@ impl Config {
         let config = Self {
             web: root.section("web", |web| Web {
                 listen_address: web.list("listen_address"),
-                telemetry_path: web.checked("telemetry_path", |text: &String| knob::is_path(text)),
+                telemetry_path: web
+                    .checked("telemetry_path", |text: &String| checks::is_path(text)),
                 cors_allowed_origins: web.list_checked("cors_allowed_origins", |text: &String| {
-                    knob::is_origin(text)
+                    checks::is_origin(text)
                 }),
                 max_connections: web.within("max_connections", 1..=100_000),
                 header_timeout: web.within("header_timeout", SECOND..=HOUR),
@@ -174,8 +186,21 @@ impl Config {
                 max_samples: sampling.within("max_samples", 100..=100_000),
             }),
             allocations: root.section("allocations", |allocations| Allocations {
+                sample_interval: allocations.within("sample_interval", 0..=1 << 40),
+                max_live_samples: allocations.within("max_live_samples", 0..=150_000),
                 max_components: allocations
                     .within("max_components", 0..=crate::catalog::MAX_COMPONENTS),
+                components: allocations.sections("components", |rule| ComponentRule {
+                    name: rule.required("name", |name: &String| checks::is_component(name)),
+                    pattern: rule.required("match", |text: &String| checks::is_pattern(text)),
+                }),
+                recommendations: allocations
+                    .section("recommendations", RecommendationThresholds::read),
+            }),
+            profiles: root.section("profiles", |profiles| Profiles {
+                flamegraphs: profiles.get("flamegraphs"),
+                interval: profiles.within("interval", SECOND..=DAY),
+                keep: profiles.within("keep", 1..=1000),
             }),
             limits: root.section("limits", |limits| Limits {
                 memory: limits.get("memory"),
@@ -185,16 +210,16 @@ impl Config {
             }),
             otlp: root.section("otlp", |otlp| Otlp {
                 enabled: otlp.get("enabled"),
-                endpoint: otlp.checked("endpoint", knob::is_endpoint),
+                endpoint: otlp.checked("endpoint", checks::is_endpoint),
                 protocol: otlp.get("protocol"),
                 interval: otlp.within("interval", SECOND..=DAY),
                 timeout: otlp.within("timeout", Duration::from_millis(1)..=HOUR),
-                headers: otlp.map("headers", knob::is_header),
+                headers: otlp.map("headers", checks::is_header),
                 compression: otlp.get("compression"),
                 temporality: otlp.get("temporality"),
                 metric_names: otlp.get("metric_names"),
                 resource: otlp.map("resource", |name, value: &String| {
-                    knob::is_attribute(name, value)
+                    checks::is_attribute(name, value)
                 }),
                 ca_file: otlp.get("ca_file"),
                 cert_file: otlp.get("cert_file"),
@@ -213,9 +238,11 @@ impl Config {
                 }),
             }),
             metrics: root.section("metrics", |metrics| Metrics {
-                namespace: metrics.checked("namespace", |text: &String| knob::is_namespace(text)),
+                namespace: metrics.checked("namespace", |text: &String| checks::is_namespace(text)),
                 process: metrics.get("process"),
-                labels: metrics.map("labels", |name, value: &String| knob::is_label(name, value)),
+                labels: metrics.map("labels", |name, value: &String| {
+                    checks::is_label(name, value)
+                }),
             }),
             log: root.section("log", |log| Log {
                 level: log.get("level"),

@@ -1,130 +1,13 @@
 //! Reads a document section by section. Nothing stops at the first mistake: each is noted, and what was not read is a mistake too.
 
 use std::collections::BTreeMap;
-use std::fmt;
-use std::io;
 use std::ops::RangeInclusive;
-use std::path::Path;
 use std::time::Duration;
 
 use serde_yaml::{Mapping, Value};
 
 use super::knob::Knob;
-
-/// A configuration that cannot be used, with every mistake in it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ConfigError {
-    problems: Vec<Problem>,
-}
-
-/// One mistake.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Problem {
-    /// Path of the key, as `web.listen_address`; empty when the document as a whole is meant.
-    pub key: String,
-    /// The environment variable that it came from.
-    pub variable: Option<String>,
-    /// The value, unless it must not be shown.
-    pub value: Option<String>,
-    /// What is wrong, and what is allowed.
-    pub detail: String,
-}
-
-impl ConfigError {
-    pub(crate) fn new(problems: Vec<Problem>) -> Self {
-        Self { problems }
-    }
-
-    pub(super) fn unreadable(path: &Path, cause: &io::Error) -> Self {
-        let detail = format!("cannot read {}: {cause}", path.display());
-        Self::new(vec![Problem {
-            key: String::new(),
-            variable: None,
-            value: None,
-            detail,
-        }])
-    }
-
-    /// All mistakes, in the order of the document.
-    pub fn problems(&self) -> &[Problem] {
-        &self.problems
-    }
-}
-
-impl std::error::Error for ConfigError {}
-
-/// One line per mistake.
-impl fmt::Display for ConfigError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (at, problem) in self.problems.iter().enumerate() {
-            if at > 0 {
-                f.write_str("\n")?;
-            }
-            problem.fmt(f)?;
-        }
-        Ok(())
-    }
-}
-
-impl Problem {
-    /// A mistake in a variable that belongs to no key and so stands in its place.
-    #[cfg(feature = "otlp")]
-    pub(crate) fn of_variable(variable: &str, value: Option<String>, detail: String) -> Self {
-        Self {
-            key: variable.to_owned(),
-            variable: None,
-            value,
-            detail,
-        }
-    }
-
-    /// A mistake of a key whose value need not be shown.
-    #[cfg(feature = "otlp")]
-    pub(crate) fn of_key(key: &str, detail: String) -> Self {
-        Self {
-            key: key.to_owned(),
-            variable: None,
-            value: None,
-            detail,
-        }
-    }
-}
-
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.key)?;
-        if let Some(variable) = &self.variable {
-            write!(f, " (from {variable})")?;
-        }
-        if !self.key.is_empty() || self.variable.is_some() {
-            f.write_str(": ")?;
-        }
-        if let Some(value) = &self.value {
-            write!(f, "{value}: ")?;
-        }
-        f.write_str(&self.detail)
-    }
-}
-
-/// Where mistakes are noted, and which keys came from which variable.
-#[derive(Debug, Default)]
-pub(super) struct Problems {
-    pub(super) noted: Vec<Problem>,
-    pub(super) variables: BTreeMap<String, String>,
-}
-
-impl Problems {
-    pub(super) fn note(&mut self, key: &str, value: Option<String>, detail: String) {
-        let variable = self.variables.get(key).cloned();
-        self.noted.push(Problem {
-            key: key.to_owned(),
-            variable,
-            value,
-            detail,
-        });
-    }
-}
+use super::problem::Problems;
 
 /// A mapping of the document.
 pub(super) struct Section<'a> {
@@ -252,6 +135,56 @@ impl<'a> Section<'a> {
         parsed
     }
 
+    /// A list of sections.
+    pub(super) fn sections<T>(
+        &mut self,
+        key: &'static str,
+        mut read: impl FnMut(&mut Section<'_>) -> T,
+    ) -> Vec<T> {
+        let path = self.path_of(key);
+        let Some(value) = self.value(key) else {
+            return Vec::new();
+        };
+        let Some(values) = value.as_sequence() else {
+            let allowed = "allowed: a list of sections with keys".to_owned();
+            self.problems.note(&path, Some(shown(value)), allowed);
+            return Vec::new();
+        };
+        let mut parsed = Vec::new();
+        for (at, value) in values.iter().enumerate() {
+            let path = format!("{path}[{at}]");
+            let Some(map) = value.as_mapping() else {
+                let allowed = "allowed: a section with keys".to_owned();
+                self.problems.note(&path, Some(shown(value)), allowed);
+                continue;
+            };
+            let mut section = Section {
+                path,
+                map: Some(map),
+                read: Vec::new(),
+                problems: self.problems,
+            };
+            parsed.push(read(&mut section));
+            section.finish();
+        }
+        parsed
+    }
+
+    /// A value that must be there and passes a check: in a list no profile stands behind it.
+    pub(super) fn required<T: Knob>(
+        &mut self,
+        key: &'static str,
+        check: impl Fn(&T) -> Result<(), String>,
+    ) -> T {
+        if self.map.is_none_or(|map| !map.contains_key(key)) {
+            let path = self.path_of(key);
+            let allowed = check(&T::placeholder()).err().unwrap_or_else(T::allowed);
+            let detail = format!("missing; allowed: {allowed}");
+            self.problems.note(&path, None, detail);
+        }
+        self.checked(key, check)
+    }
+
     /// A mapping of free keys. Values may be secrets and are not shown.
     pub(super) fn map<T: Knob>(
         &mut self,
@@ -343,6 +276,12 @@ pub(super) trait Shown {
 impl Shown for usize {
     fn shown(&self) -> String {
         self.to_string()
+    }
+}
+
+impl Shown for u64 {
+    fn shown(&self) -> String {
+        bytesize::ByteSize(*self).to_string().replace(' ', "")
     }
 }
 

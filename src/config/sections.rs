@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::catalog::MetricNames;
 
 use super::knob::{self, Auto, Secret};
+use super::recommendations::RecommendationThresholds;
 
 /// Section `web`.
 #[derive(Debug, Clone, PartialEq)]
@@ -46,7 +47,44 @@ pub struct Sampling {
     reason = "each field is a key of config/production.yaml and explained there"
 )]
 pub struct Allocations {
+    pub sample_interval: u64,
+    pub max_live_samples: usize,
     pub max_components: usize,
+    pub components: Vec<ComponentRule>,
+    pub recommendations: RecommendationThresholds,
+}
+
+/// An entry of `allocations.components`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ComponentRule {
+    /// The component.
+    pub name: String,
+    /// What matches the functions that belong to it: the start of their names, or a pattern with `*`.
+    pub pattern: String,
+}
+
+impl ComponentRule {
+    /// A rule.
+    pub fn new(name: &str, pattern: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            pattern: pattern.to_owned(),
+        }
+    }
+}
+
+/// Section `profiles`.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+#[allow(
+    missing_docs,
+    reason = "each field is a key of config/production.yaml and explained there"
+)]
+pub struct Profiles {
+    pub flamegraphs: Flamegraphs,
+    pub interval: Duration,
+    pub keep: usize,
 }
 
 /// Section `limits`.
@@ -153,6 +191,8 @@ knob::choices! {
     Compression { "none" => None, "gzip" => Gzip }
     /// What a counter in an export counts from.
     Temporality { "cumulative" => Cumulative, "delta" => Delta, "lowmemory" => LowMemory }
+    /// When profiles are stored.
+    Flamegraphs { "on_demand" => OnDemand, "continuous" => Continuous }
     /// How much is logged.
     LogLevel { "error" => Error, "warn" => Warn, "info" => Info, "debug" => Debug, "trace" => Trace }
     /// How a log line looks.

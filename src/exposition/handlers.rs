@@ -1,6 +1,5 @@
 //! What each endpoint does: plain functions from a request's parts to a response.
 
-use std::collections::BTreeMap;
 use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,11 +12,13 @@ use warp::reply::Response;
 
 use crate::analysis::{self, Status};
 use crate::collector::{CollectError, JemallocCollector, Target};
-use crate::config::{Config, Thresholds};
+use crate::config::{Config, RecommendationThresholds, Thresholds};
+use crate::profile::Profiler;
 use crate::snapshot::{Point, Recorder};
 
 use super::json::{ApiError, Session, answer};
 use super::negotiate::{Format, accepts_gzip};
+use super::query::{Parameters, bad_parameter, duration, parameters};
 use super::text::{Scrape, TextOptions};
 use super::views::{GcView, HealthView, SnapshotView, TrendView};
 
@@ -36,7 +37,11 @@ pub(crate) struct Api {
     pub(super) session: Session,
     pub(super) telemetry_path: String,
     pub(super) cors_allowed_origins: Vec<String>,
-    recorder: Arc<Recorder>,
+    pub(super) recorder: Arc<Recorder>,
+    /// Builds profiles; there is none where the call sites of the process cannot be seen.
+    pub(super) profiler: Option<Arc<Profiler>>,
+    pub(super) recommendations: RecommendationThresholds,
+    pub(super) max_live_samples: usize,
     scrape: Scrape,
     thresholds: Thresholds,
     interval: Duration,
@@ -50,6 +55,7 @@ impl Api {
     pub(crate) fn new(
         config: &Config,
         recorder: Arc<Recorder>,
+        profiler: Option<Arc<Profiler>>,
         target: &Target,
         session: Session,
         text: &TextOptions,
@@ -60,6 +66,9 @@ impl Api {
             cors_allowed_origins: config.web.cors_allowed_origins.clone(),
             scrape: Scrape::new(Arc::clone(&recorder), text),
             recorder,
+            profiler,
+            recommendations: config.allocations.recommendations,
+            max_live_samples: config.allocations.max_live_samples,
             thresholds: config.alerts.thresholds,
             interval: config.sampling.interval,
             is_own: *target == Target::Own,
@@ -157,7 +166,7 @@ pub(super) fn trend(api: &Api, query: &str) -> Result<Response, ApiError> {
 
 fn duration_of_interval(
     api: &Api,
-    parameters: &BTreeMap<String, String>,
+    parameters: &Parameters,
     window: Duration,
 ) -> Result<Duration, ApiError> {
     let Some(interval) = duration(parameters, "interval", SECOND, window)? else {
@@ -280,7 +289,7 @@ fn plain(status: StatusCode, text: &'static str) -> Response {
     response
 }
 
-fn internal() -> ApiError {
+pub(super) fn internal() -> ApiError {
     ApiError::new(
         StatusCode::INTERNAL_SERVER_ERROR,
         "the request could not be answered",
@@ -301,67 +310,4 @@ fn gzip(body: &[u8]) -> Option<Vec<u8>> {
     let mut encoder = GzEncoder::new(Vec::with_capacity(body.len() / 4), Compression::fast());
     encoder.write_all(body).ok()?;
     encoder.finish().ok()
-}
-
-/// The parameters of a query, each of them known and given once.
-fn parameters(query: &str, known: &[&str]) -> Result<BTreeMap<String, String>, ApiError> {
-    let mut parameters = BTreeMap::new();
-    for (name, value) in url::form_urlencoded::parse(query.as_bytes()).into_owned() {
-        if !known.contains(&name.as_str()) {
-            let help = if known.is_empty() {
-                "this endpoint takes none".to_owned()
-            } else {
-                format!("allowed: {}", known.join(", "))
-            };
-            return Err(ApiError::new(
-                StatusCode::BAD_REQUEST,
-                format!("unknown parameter {name:?}"),
-                help,
-            ));
-        }
-        if parameters.insert(name.clone(), value).is_some() {
-            let detail = format!("parameter {name} is given twice");
-            return Err(ApiError::new(
-                StatusCode::BAD_REQUEST,
-                detail,
-                "give it once",
-            ));
-        }
-    }
-    Ok(parameters)
-}
-
-/// A duration parameter in a range.
-fn duration(
-    parameters: &BTreeMap<String, String>,
-    name: &str,
-    shortest: Duration,
-    longest: Duration,
-) -> Result<Option<Duration>, ApiError> {
-    let Some(text) = parameters.get(name) else {
-        return Ok(None);
-    };
-    match humantime::parse_duration(text) {
-        Ok(duration) if (shortest..=longest).contains(&duration) => Ok(Some(duration)),
-        _ => {
-            let (shortest, longest) = (
-                humantime::format_duration(shortest),
-                humantime::format_duration(longest),
-            );
-            Err(bad_parameter(
-                name,
-                text,
-                &format!("a duration such as 30s, 5m or 1h from {shortest} to {longest}"),
-            ))
-        }
-    }
-}
-
-fn bad_parameter(name: &str, value: &str, allowed: &str) -> ApiError {
-    let detail = format!("parameter {name} is {value:?}");
-    ApiError::new(
-        StatusCode::BAD_REQUEST,
-        detail,
-        format!("allowed: {allowed}"),
-    )
 }

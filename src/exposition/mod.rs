@@ -6,15 +6,23 @@
 //! | `classic.rs` | OpenMetrics becomes the text format 0.0.4 |
 //! | `negotiate.rs` | what the client accepts |
 //! | `json.rs` | the shape that every JSON answer and error has |
-//! | `views.rs` | what each JSON endpoint shows |
+//! | `views/` | what each JSON endpoint shows |
 //! | `handlers.rs` | what each endpoint does |
+//! | `query.rs` | parameters of a query |
+//! | `profiles.rs` | pprof, flame graphs, kept profiles |
+//! | `graphs.rs` | how profiles are written |
+//! | `allocations.rs` | what the allocation analyser is given, and its report |
 //! | `routes.rs` | which request goes where, and who may send it |
 //! | `server.rs` | the accept loop: limits, time-outs, draining |
 
+mod allocations;
 mod classic;
+mod graphs;
 mod handlers;
 mod json;
 mod negotiate;
+mod profiles;
+mod query;
 mod routes;
 mod server;
 mod text;

@@ -28,6 +28,7 @@ use crate::config::Web;
 
 use super::handlers::Api;
 use super::json::ApiError;
+use super::profiles;
 use super::routes::{Peer, with_fallback};
 
 /// Connections that may wait for the accept loop.
@@ -238,8 +239,10 @@ async fn respond<S: Answers>(shared: &Shared<S>, request: Request<Incoming>) -> 
         return ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large", help)
             .respond(session);
     }
+    let (path, query) = (request.uri().path(), request.uri().query());
+    let patience = shared.request_timeout + profiles::asked_to_wait(path, query);
     let answer = AssertUnwindSafe(shared.service.call(request)).catch_unwind();
-    match tokio::time::timeout(shared.request_timeout, answer).await {
+    match tokio::time::timeout(patience, answer).await {
         Ok(Ok(Ok(response))) => response,
         Ok(Ok(Err(never))) => match never {},
         Ok(Err(_panic)) => {

@@ -106,8 +106,8 @@ impl Drop for ComponentGuard {
     }
 }
 
-/// Names of all components so far, by identifier.
-pub(super) fn names() -> impl Iterator<Item = &'static str> {
+/// Names of all components so far, in the order in which they were first named, behind [`UNATTRIBUTED`] and [`OTHER`].
+pub fn component_names() -> impl Iterator<Item = &'static str> {
     [UNATTRIBUTED, OTHER]
         .into_iter()
         .chain(NAMES.iter().skip(2).map_while(OnceLock::get).copied())
@@ -127,11 +127,11 @@ pub(super) fn name_of(id: ComponentId) -> &'static str {
 
 /// The identifier of a name, which is registered if there is room.
 pub(super) fn id_of(name: &str) -> ComponentId {
-    let find = || names().position(|known| known == name);
+    let find = || component_names().position(|known| known == name);
     let id = find().or_else(|| {
         let _adding = ADDING.lock().unwrap_or_else(PoisonError::into_inner);
         find().or_else(|| {
-            let free = names().count();
+            let free = component_names().count();
             let Some(slot) = NAMES.get(free) else {
                 DROPPED.fetch_add(1, Ordering::Relaxed);
                 return None;

@@ -5,10 +5,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 
-use crate::catalog::{OPERATIONS, SIZE_BOUNDS};
-
-/// Number of size buckets: the bounds of `memory.allocation.size_bytes` and what lies above the last.
-pub const BUCKETS: usize = SIZE_BOUNDS.len() + 1;
+use crate::catalog::{BUCKETS, OPERATIONS, SIZE_BOUNDS};
 
 /// What the program asked for: the index of an entry of [`OPERATIONS`].
 #[derive(Debug, Clone, Copy)]
@@ -60,6 +57,7 @@ impl SizeCounters {
     }
 
     /// Bytes asked for so far.
+    #[inline(always)]
     pub(super) fn bytes(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed)
     }

@@ -6,6 +6,7 @@
 //! the pages that share it.
 
 use std::alloc::Layout;
+use std::hint::cold_path;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 /// Size of a page; also the alignment of small sampled blocks.
@@ -33,8 +34,15 @@ pub(super) fn placement(layout: Layout) -> Layout {
 #[inline(always)]
 pub(super) fn may_be_sampled(block: *mut u8, size: usize) -> bool {
     let address = block as usize;
-    (address.is_multiple_of(PAGE) || size > LARGEST_PLACED)
-        && place(address).load(Ordering::Relaxed) != 0
+    // Two tests that are foreseen cost less than one that combines them.
+    if size > LARGEST_PLACED {
+        cold_path();
+        return place(address).load(Ordering::Relaxed) != 0;
+    }
+    address.is_multiple_of(PAGE) && {
+        cold_path();
+        place(address).load(Ordering::Relaxed) != 0
+    }
 }
 
 /// Notes a sampled block. A count that is full stays full: it costs look-ups, and no truth.

@@ -15,6 +15,7 @@
 //! | `filter.rs` | what a free of a block that is not sampled pays |
 //! | `live.rs` | the sampled blocks that are live |
 //! | `site.rs`, `sites.rs` | call sites, and how they are found |
+//! | `amount.rs` | a number of objects and their bytes |
 //! | `unwind/` | the stack of the calling thread |
 //!
 //! The quick path of an allocation adds its bytes to a counter and compares the sum with where the next sample is due; only
@@ -22,6 +23,7 @@
 #![allow(unsafe_code)]
 
 mod allocator;
+mod amount;
 mod arena;
 mod component;
 mod counters;
@@ -39,8 +41,11 @@ mod threads;
 mod unwind;
 
 pub use allocator::{Allocator, DefaultInner};
-pub use component::{Component, ComponentGuard, OTHER, UNATTRIBUTED, dropped_components};
-pub use counters::{BUCKETS, ComponentCounts, Counts, SizeCounts, SizeTotal};
+pub use amount::Amount;
+pub use component::{
+    Component, ComponentGuard, OTHER, UNATTRIBUTED, component_names, dropped_components,
+};
+pub use counters::{ComponentCounts, Counts, SizeCounts, SizeTotal};
 #[cfg(feature = "jemalloc")]
 pub use jemalloc::Jemalloc;
 #[cfg(feature = "spans")]
@@ -48,10 +53,10 @@ pub use layer::ComponentLayer;
 pub use live::MOST_LIVE_SAMPLES;
 pub use sampling::{
     LiveSample, SamplingOptions, call_sites, dropped_samples, each_live_sample, live_samples,
-    sample, sample_interval,
+    refresh_modules, sample, sample_interval, unsampled_bytes,
 };
 pub use scope::{InComponent, Scoped};
-pub use site::{Amount, CallSite, SiteTotals};
+pub use site::{CallSite, SiteTotals};
 pub use sites::MOST_SITES;
 pub use threads::{Attention, ask_for_attention, is_installed, on_attention, read, reserved_bytes};
 pub use unwind::MAX_DEPTH;

@@ -3,8 +3,11 @@
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, AtomicU8, AtomicU64, Ordering};
 
+use crate::catalog::BUCKETS;
+
+use super::amount::Amount;
 use super::component::{self, ComponentId, UNATTRIBUTED_ID};
-use super::counters::{BUCKETS, bucket};
+use super::counters::bucket;
 
 /// Not known yet whose a site is.
 const UNRESOLVED: ComponentId = ComponentId::MAX;
@@ -33,15 +36,17 @@ pub(super) struct Site {
     is_whole: bool,
     /// The component that the rules give a site without a scope.
     attribution: AtomicU8,
+    /// Samples taken, let go, and not followed.
     samples: AtomicU64,
-    live_samples: AtomicU64,
-    allocated: Total,
-    freed: Total,
+    freed_samples: AtomicU64,
+    lost_samples: AtomicU64,
+    /// Bytes allocated; the objects are the sum of `sizes`.
+    allocated: AtomicU64,
+    /// What was freed, by age: within a second, within a minute, later.
+    freed: [Total; 3],
     lost: Total,
-    freed_within_second: Total,
-    freed_within_minute: Total,
     peak: AtomicU64,
-    /// Objects by size bucket, in 65,536ths.
+    /// Objects allocated by size bucket, in 65,536ths.
     sizes: [AtomicU64; BUCKETS],
 }
 
@@ -89,12 +94,11 @@ impl Site {
             is_whole,
             attribution: AtomicU8::new(UNRESOLVED),
             samples: AtomicU64::new(0),
-            live_samples: AtomicU64::new(0),
-            allocated: Total::new(),
-            freed: Total::new(),
+            freed_samples: AtomicU64::new(0),
+            lost_samples: AtomicU64::new(0),
+            allocated: AtomicU64::new(0),
+            freed: [const { Total::new() }; 3],
             lost: Total::new(),
-            freed_within_second: Total::new(),
-            freed_within_minute: Total::new(),
             peak: AtomicU64::new(0),
             sizes: [const { AtomicU64::new(0) }; BUCKETS],
         }
@@ -119,35 +123,38 @@ impl Site {
         let (objects, bytes) = estimate(size, weight);
         self.samples.fetch_add(1, Ordering::Relaxed);
         self.sizes[bucket(size)].fetch_add(objects, Ordering::Relaxed);
-        self.allocated.add(objects, bytes);
-        if is_followed {
-            self.live_samples.fetch_add(1, Ordering::Relaxed);
-            self.peak.fetch_max(self.live_bytes(), Ordering::Relaxed);
-        } else {
+        self.allocated.fetch_add(bytes, Ordering::Relaxed);
+        if !is_followed {
+            self.lost_samples.fetch_add(1, Ordering::Relaxed);
             self.lost.add(objects, bytes);
+        }
+        let live = self.live_bytes();
+        if live > self.peak.load(Ordering::Relaxed) {
+            self.peak.fetch_max(live, Ordering::Relaxed);
         }
     }
 
     /// Notes that a block which was followed was freed, this many nanoseconds after its birth.
     pub(super) fn freed(&self, size: usize, weight: f32, age: u64) {
         const SECOND: u64 = 1_000_000_000;
+        const MINUTE: u64 = 60 * SECOND;
         let (objects, bytes) = estimate(size, weight);
-        self.live_samples.fetch_sub(1, Ordering::Relaxed);
-        self.freed.add(objects, bytes);
-        if age < SECOND {
-            self.freed_within_second.add(objects, bytes);
-        }
-        if age < 60 * SECOND {
-            self.freed_within_minute.add(objects, bytes);
-        }
+        let class = match age {
+            0..SECOND => 0,
+            SECOND..MINUTE => 1,
+            _ => 2,
+        };
+        self.freed_samples.fetch_add(1, Ordering::Relaxed);
+        self.freed[class].add(objects, bytes);
     }
 
-    fn live_bytes(&self) -> u64 {
+    pub(super) fn live_bytes(&self) -> u64 {
         // What was freed is read first: a block counts as live too long rather than twice as freed.
-        let gone = self.freed.bytes.load(Ordering::Relaxed);
-        let gone = gone.saturating_add(self.lost.bytes.load(Ordering::Relaxed));
-        let allocated = self.allocated.bytes.load(Ordering::Relaxed);
-        allocated.saturating_sub(gone)
+        let gone = self.freed.iter().chain([&self.lost]);
+        let gone = gone.fold(0, |sum: u64, total| {
+            sum.saturating_add(total.bytes.load(Ordering::Relaxed))
+        });
+        self.allocated.load(Ordering::Relaxed).saturating_sub(gone)
     }
 
     /// Whether anything was ever counted here.
@@ -179,15 +186,6 @@ fn estimate(size: usize, weight: f32) -> (u64, u64) {
     )
 }
 
-/// A number of objects and their bytes, estimated from samples without bias.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct Amount {
-    /// How many.
-    pub objects: f64,
-    /// How many bytes.
-    pub bytes: f64,
-}
-
 /// What was sampled at one call site.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
@@ -215,15 +213,7 @@ pub struct SiteTotals {
 impl SiteTotals {
     /// What is live: allocated, not freed, and followed.
     pub fn live(&self) -> Amount {
-        let rest = |allocated: f64, freed: f64, lost: f64| (allocated - freed - lost).max(0.0);
-        Amount {
-            objects: rest(
-                self.allocated.objects,
-                self.freed.objects,
-                self.lost.objects,
-            ),
-            bytes: rest(self.allocated.bytes, self.freed.bytes, self.lost.bytes),
-        }
+        self.allocated.minus(self.freed.plus(self.lost))
     }
 }
 
@@ -258,6 +248,11 @@ impl CallSite {
         component::name_of(self.0.component())
     }
 
+    /// The place of [`component`](Self::component) among [`component_names`](super::component_names).
+    pub fn component_index(self) -> usize {
+        self.0.component().into()
+    }
+
     /// Whether nobody has said yet whose it is.
     pub fn is_unresolved(self) -> bool {
         self.0.scope == UNATTRIBUTED_ID && self.0.attribution.load(Ordering::Relaxed) == UNRESOLVED
@@ -279,22 +274,27 @@ impl CallSite {
     pub fn totals(self) -> SiteTotals {
         let site = self.0;
         // Freed before allocated, so that the difference is not negative.
-        let (freed, lost) = (site.freed.read(), site.lost.read());
-        let (second, minute) = (
-            site.freed_within_second.read(),
-            site.freed_within_minute.read(),
-        );
-        #[allow(clippy::cast_precision_loss, reason = "estimates")]
+        let [second, minute, later] = std::array::from_fn(|class| site.freed[class].read());
+        let lost = site.lost.read();
+        let gone_samples =
+            site.freed_samples.load(Ordering::Relaxed) + site.lost_samples.load(Ordering::Relaxed);
+        #[allow(clippy::cast_precision_loss, reason = "an estimate")]
+        let read = |total: &AtomicU64| total.load(Ordering::Relaxed) as f64;
+        let sizes = std::array::from_fn(|at| read(&site.sizes[at]) / ONE);
+        let samples = site.samples.load(Ordering::Relaxed);
         SiteTotals {
-            samples: site.samples.load(Ordering::Relaxed),
-            live_samples: site.live_samples.load(Ordering::Relaxed),
-            allocated: site.allocated.read(),
-            freed,
+            samples,
+            live_samples: samples.saturating_sub(gone_samples),
+            allocated: Amount {
+                objects: sizes.iter().sum(),
+                bytes: read(&site.allocated),
+            },
+            freed: second.plus(minute).plus(later),
             lost,
             freed_within_second: second,
-            freed_within_minute: minute,
-            peak_bytes: site.peak.load(Ordering::Relaxed) as f64,
-            sizes: std::array::from_fn(|at| site.sizes[at].load(Ordering::Relaxed) as f64 / ONE),
+            freed_within_minute: second.plus(minute),
+            peak_bytes: read(&site.peak),
+            sizes,
         }
     }
 }

@@ -282,7 +282,7 @@ pub fn read(counts: &mut Counts) {
     counts.components.clear();
     counts
         .components
-        .extend(component::names().map(ComponentCounts::new));
+        .extend(component::component_names().map(ComponentCounts::new));
     counts.deallocations = Default::default();
     for block in blocks() {
         for (component, slot) in counts.components.iter_mut().zip(&block.slots) {

@@ -5,11 +5,11 @@
 
 use std::time::Duration;
 
-use crate::catalog::{self, Group, MetricDef, OPERATIONS, SIZE_BOUNDS, SIZE_CATEGORIES};
+use crate::catalog::{self, BUCKETS, Group, MetricDef, OPERATIONS, SIZE_CATEGORIES};
 use crate::collector::{
     CgroupCollector, Collector, HeapCollector, JemallocCollector, ProcessCollector,
+    SamplesCollector,
 };
-use crate::heap::BUCKETS;
 
 use super::{Reading, Snapshot};
 
@@ -117,6 +117,18 @@ impl Snapshot {
                 )
             }),
         );
+        families.add(
+            &catalog::ALLOCATION_EFFICIENCY_SCORE,
+            self.efficiency()
+                .into_iter()
+                .map(|(component, score)| (vec![("component", component)], Value::Float(score))),
+        );
+        families.add(
+            &catalog::ALLOCATOR_TOTAL_BYTES,
+            self.held_bytes()
+                .into_iter()
+                .map(|(component, bytes)| (vec![("component", component)], Value::Integer(bytes))),
+        );
         if self.heap.get().is_some() {
             let mut buckets = [0_u64; BUCKETS];
             for (_, sizes) in by_operation() {
@@ -124,11 +136,12 @@ impl Snapshot {
                     *sum = sum.saturating_add(*bucket);
                 }
             }
-            let categories = by_category(buckets);
+            let counts = catalog::by_category(&buckets, u64::saturating_add);
+            let categories = SIZE_CATEGORIES.iter().zip(counts);
             families.add(
                 &catalog::ALLOCATION_DISTRIBUTION,
-                categories.map(|(category, count)| {
-                    (vec![("size_category", category)], Value::Integer(count))
+                categories.map(|((category, _), count)| {
+                    (vec![("size_category", *category)], Value::Integer(count))
                 }),
             );
         }
@@ -281,6 +294,18 @@ impl Snapshot {
             &catalog::EXPORTER_DROPPED_COMPONENTS,
             Some(own.dropped_components),
         );
+        if self.heap.get().is_some() {
+            for (def, value) in [
+                (
+                    &catalog::EXPORTER_SAMPLE_INTERVAL_BYTES,
+                    own.sample_interval,
+                ),
+                (&catalog::EXPORTER_LIVE_SAMPLES, own.live_samples),
+                (&catalog::EXPORTER_DROPPED_SAMPLES, own.dropped_samples),
+            ] {
+                families.integer(def, Some(value));
+            }
+        }
         families.add(
             &catalog::EXPORTER_OTLP_EXPORTS,
             [
@@ -299,6 +324,7 @@ impl Snapshot {
     pub fn collectors(&self) -> impl Iterator<Item = CollectorReport<'_>> {
         [
             CollectorReport::new(HeapCollector::NAME, &self.heap),
+            CollectorReport::new(SamplesCollector::NAME, &self.samples),
             CollectorReport::new(JemallocCollector::NAME, &self.jemalloc),
             CollectorReport::new(ProcessCollector::NAME, &self.process),
             CollectorReport::new(CgroupCollector::NAME, &self.cgroup),
@@ -360,18 +386,4 @@ impl<'a> Families<'a> {
     fn float(&mut self, def: &'static MetricDef, value: Option<f64>) {
         self.add(def, value.map(|value| (Vec::new(), Value::Float(value))));
     }
-}
-
-/// Counts per size category; every edge of a category is a bound of the buckets, so nothing is split.
-fn by_category(buckets: [u64; BUCKETS]) -> impl Iterator<Item = (&'static str, u64)> {
-    let mut below = 0;
-    SIZE_CATEGORIES.iter().map(move |(category, upper)| {
-        let bounds = SIZE_BOUNDS.iter().copied().chain([u64::MAX]).zip(&buckets);
-        let up_to = bounds
-            .filter(|(bound, _)| bound <= upper)
-            .fold(0, |sum: u64, (_, count)| sum.saturating_add(*count));
-        let count = up_to.saturating_sub(below);
-        below = up_to;
-        (*category, count)
-    })
 }

@@ -3,6 +3,7 @@
 //! | file | holds |
 //! |---|---|
 //! | `sampler.rs` | runs the collectors, each timed and isolated, and freezes what they read |
+//! | `holdings.rs` | what the components hold, and how well they use the pages they pin |
 //! | `families.rs` | which reading stands behind which metric |
 //! | `history.rs` | the bounded ring of past moments |
 //! | `own.rs` | what the exporter counts about itself |
@@ -10,13 +11,16 @@
 
 mod families;
 mod history;
+mod holdings;
 mod own;
 mod recorder;
 mod sampler;
 
 use std::time::{Duration, SystemTime};
 
-use crate::collector::{CgroupReading, CollectError, JemallocReading, ProcessReading};
+use crate::collector::{
+    CgroupReading, CollectError, JemallocReading, ProcessReading, SamplesReading,
+};
 use crate::heap::Counts;
 
 pub use families::{CollectorReport, Family, Labels, Sample, Value};
@@ -35,6 +39,8 @@ pub struct Snapshot {
     pub process: Reading<ProcessReading>,
     /// The counters of our allocator wrapper.
     pub heap: Reading<Counts>,
+    /// The sampled blocks that are live.
+    pub samples: Reading<SamplesReading>,
     /// jemalloc's statistics.
     pub jemalloc: Reading<JemallocReading>,
     /// The control group.
@@ -97,6 +103,7 @@ impl Default for Snapshot {
             time: SystemTime::UNIX_EPOCH,
             process: Reading::default(),
             heap: Reading::default(),
+            samples: Reading::default(),
             jemalloc: Reading::default(),
             cgroup: Reading::default(),
             configured_limit: None,
@@ -108,20 +115,21 @@ impl Default for Snapshot {
 impl Snapshot {
     /// Bytes that the program holds: jemalloc's word where jemalloc serves the process, else what the wrapper counted.
     pub fn heap_bytes(&self) -> Option<u64> {
-        let counted = || {
-            let counts = self.heap.get()?;
-            let operations = counts
-                .components
-                .iter()
-                .flat_map(|component| &component.operations);
-            let asked =
-                operations.fold(0, |sum: u64, operation| sum.saturating_add(operation.bytes));
-            Some(asked.saturating_sub(counts.deallocations.bytes))
-        };
         self.jemalloc
             .get()
             .map(|jemalloc| jemalloc.allocated)
-            .or_else(counted)
+            .or_else(|| self.counted_bytes())
+    }
+
+    /// Bytes asked for and not given back, as the wrapper counted them.
+    fn counted_bytes(&self) -> Option<u64> {
+        let counts = self.heap.get()?;
+        let operations = counts
+            .components
+            .iter()
+            .flat_map(|component| &component.operations);
+        let asked = operations.fold(0, |sum: u64, operation| sum.saturating_add(operation.bytes));
+        Some(asked.saturating_sub(counts.deallocations.bytes))
     }
 
     /// The lowest limit that holds, in bytes.

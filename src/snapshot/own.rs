@@ -27,6 +27,12 @@ pub struct OwnReading {
     pub footprint_bytes: u64,
     /// Component names that found no room.
     pub dropped_components: u64,
+    /// Mean number of bytes between two samples.
+    pub sample_interval: u64,
+    /// Samples that are followed.
+    pub live_samples: u64,
+    /// Samples that could not be followed.
+    pub dropped_samples: u64,
     /// OTLP exports that were acknowledged.
     pub otlp_successes: u64,
     /// OTLP exports that were not.
@@ -63,6 +69,9 @@ impl OwnStats {
             cpu_seconds: self.cpu_seconds(buffer),
             footprint_bytes: heap::reserved_bytes().saturating_add(history_bytes),
             dropped_components: heap::dropped_components(),
+            sample_interval: heap::sample_interval(),
+            live_samples: heap::live_samples(),
+            dropped_samples: heap::dropped_samples(),
             otlp_successes: self.otlp_successes.load(Ordering::Relaxed),
             otlp_failures: self.otlp_failures.load(Ordering::Relaxed),
             otlp_rejected_points: self.otlp_rejected_points.load(Ordering::Relaxed),

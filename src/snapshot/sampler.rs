@@ -7,7 +7,7 @@ use std::time::{Instant, SystemTime};
 
 use crate::collector::{
     CgroupCollector, CollectError, Collector, HeapCollector, JemallocCollector, ProcessCollector,
-    Roots, Target,
+    Roots, SamplesCollector, Target,
 };
 
 use super::{OwnStats, Reading, Snapshot};
@@ -30,6 +30,7 @@ pub struct SamplerOptions {
 #[derive(Debug)]
 pub struct Sampler {
     heap: Option<HeapCollector>,
+    samples: Option<SamplesCollector>,
     jemalloc: Option<JemallocCollector>,
     process: ProcessCollector,
     cgroup: CgroupCollector,
@@ -38,7 +39,7 @@ pub struct Sampler {
     own: Arc<OwnStats>,
     buffer: Vec<u8>,
     /// What was logged about each collector last, so that a fault is told once and its end too.
-    told: [bool; 4],
+    told: [bool; 5],
 }
 
 impl Sampler {
@@ -54,6 +55,7 @@ impl Sampler {
         let proc: PathBuf = roots.proc;
         Self {
             heap: is_own.then(|| HeapCollector::new(max_components)),
+            samples: is_own.then(|| SamplesCollector::new(max_components)),
             jemalloc: is_own.then(JemallocCollector::new),
             process: ProcessCollector::new(target.clone(), proc.clone()),
             cgroup: CgroupCollector::new(proc, roots.cgroup),
@@ -61,7 +63,7 @@ impl Sampler {
             limit,
             own,
             buffer: Vec::with_capacity(256),
-            told: [false; 4],
+            told: [false; 5],
         }
     }
 
@@ -69,8 +71,9 @@ impl Sampler {
     pub fn sample(&mut self, snapshot: &mut Snapshot, history_bytes: u64) {
         snapshot.time = SystemTime::now();
         snapshot.configured_limit = self.limit;
-        let [heap, jemalloc, process, cgroup] = &mut self.told;
+        let [heap, samples, jemalloc, process, cgroup] = &mut self.told;
         read(self.heap.as_mut(), &mut snapshot.heap, heap);
+        read(self.samples.as_mut(), &mut snapshot.samples, samples);
         read(self.jemalloc.as_mut(), &mut snapshot.jemalloc, jemalloc);
         read(Some(&mut self.process), &mut snapshot.process, process);
         match (&self.target, self.process.pid()) {

@@ -106,7 +106,7 @@ async fn snapshot_shows_the_series_of_a_scrape() {
         (buckets.len(), &buckets[12]["le"], &buckets[12]["count"]),
         (13, &"+Inf".into(), &sizes["count"])
     );
-    assert_eq!(json["collectors"].as_array().unwrap().len(), 4);
+    assert_eq!(json["collectors"].as_array().unwrap().len(), 5);
     assert_eq!(json["pid"], std::process::id());
 }
 

@@ -42,6 +42,10 @@ const DOORS: &[(&str, &[&str])] = &[
     ("tikv_jemallocator", &["heap/jemalloc.rs"]),
     ("sysinfo", &["collector/process.rs", "exporter.rs"]),
     ("libc", &["heap/"]),
+    ("gimli", &["heap/unwind/"]),
+    ("addr2line", &["profile/symbolizer.rs"]),
+    ("object", &["profile/elf.rs", "profile/symbolizer.rs"]),
+    ("prost", &["profile/pprof/", "push/transport.rs"]),
     ("clap", &["cli.rs"]),
     ("tracing_subscriber", &["cli.rs", "heap/layer.rs"]),
 ];

@@ -54,12 +54,15 @@ pub(super) use rules::capture;
 )))]
 pub(super) use system::{capture, refresh, stack_end};
 
+use std::mem::MaybeUninit;
+
 /// Most frames of a stack; what lies further out is cut off, and the stack says so.
 pub const MAX_DEPTH: usize = 64;
 
 /// Return addresses of a stack, innermost first.
 pub(super) struct Stack {
-    frames: [usize; MAX_DEPTH],
+    frames: [MaybeUninit<usize>; MAX_DEPTH],
+    /// So many of them are filled in.
     depth: usize,
     is_whole: bool,
 }
@@ -67,14 +70,16 @@ pub(super) struct Stack {
 impl Stack {
     pub(super) const fn new() -> Self {
         Self {
-            frames: [0; MAX_DEPTH],
+            frames: [const { MaybeUninit::uninit() }; MAX_DEPTH],
             depth: 0,
             is_whole: false,
         }
     }
 
     pub(super) fn frames(&self) -> &[usize] {
-        &self.frames[..self.depth]
+        let frames = &self.frames[..self.depth];
+        // SAFETY: `push` has filled in so many, and integers in a `MaybeUninit` lie as they do by themselves.
+        unsafe { &*(std::ptr::from_ref(frames) as *const [usize]) }
     }
 
     /// Whether the outermost frame of the thread was reached.
@@ -87,7 +92,7 @@ impl Stack {
     fn push(&mut self, address: usize) -> bool {
         match self.frames.get_mut(self.depth) {
             Some(place) => {
-                *place = address;
+                place.write(address);
                 self.depth += 1;
                 true
             }
@@ -158,7 +163,7 @@ mod tests {
             assert_eq!(ours, theirs);
         };
         compare();
-        [3, 1, 2].map(|_| compare());
+        (0..3).for_each(|_| compare());
         std::thread::spawn(compare).join().unwrap();
         let mut list = vec![2, 1];
         list.sort_by(|a, b| {

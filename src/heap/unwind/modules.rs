@@ -59,12 +59,12 @@ pub(super) fn current() -> Option<&'static Modules> {
 pub(in crate::heap) fn refresh() {
     let _one_at_a_time = REFRESHING.lock().unwrap_or_else(PoisonError::into_inner);
     let old = current();
+    if old.is_some_and(|old| old.generation == generation()) {
+        return;
+    }
     let mut found = Found::default();
     // SAFETY: the callback has the right shape, and `found` outlives the call.
     unsafe { libc::dl_iterate_phdr(Some(note), (&raw mut found).cast()) };
-    if old.is_some_and(|old| old.generation == found.generation) {
-        return;
-    }
     let mut copied = old.map_or(0, |old| old.copied);
     let mut modules: Vec<Module> = found
         .objects
@@ -80,6 +80,23 @@ pub(in crate::heap) fn refresh() {
     // Never freed: a thread may be reading the old list right now.
     MODULES.store(Box::leak(Box::new(new)), Ordering::Release);
     super::rules::forget();
+}
+
+/// What the loader had loaded and unloaded in all until now.
+fn generation() -> (u64, u64) {
+    unsafe extern "C" fn note(
+        info: *mut libc::dl_phdr_info,
+        _size: libc::size_t,
+        generation: *mut libc::c_void,
+    ) -> libc::c_int {
+        // SAFETY: the loader hands over a valid description, and `generation` below two numbers that nobody else uses meanwhile.
+        unsafe { *generation.cast::<(u64, u64)>() = ((*info).dlpi_adds, (*info).dlpi_subs) };
+        1 // one object is enough
+    }
+    let mut generation = (0, 0);
+    // SAFETY: the callback has the right shape, and `generation` outlives the call.
+    unsafe { libc::dl_iterate_phdr(Some(note), (&raw mut generation).cast()) };
+    generation
 }
 
 #[derive(Default)]
@@ -99,14 +116,12 @@ struct Object {
 
 unsafe extern "C" fn note(
     info: *mut libc::dl_phdr_info,
-    size: libc::size_t,
+    _size: libc::size_t,
     found: *mut libc::c_void,
 ) -> libc::c_int {
     // SAFETY: the loader hands over a valid description, and `refresh` a `Found` that nobody else uses meanwhile.
     let (info, found) = unsafe { (&*info, &mut *found.cast::<Found>()) };
-    if size >= size_of::<libc::dl_phdr_info>() {
-        found.generation = (info.dlpi_adds, info.dlpi_subs);
-    }
+    found.generation = (info.dlpi_adds, info.dlpi_subs);
     if info.dlpi_phdr.is_null() {
         return 0;
     }

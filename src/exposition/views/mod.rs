@@ -1,5 +1,7 @@
 //! What each JSON endpoint shows. Field names are API.
 
+mod allocations;
+
 use std::time::Duration;
 
 use serde::ser::SerializeMap;
@@ -9,6 +11,8 @@ use crate::analysis::{Health, Statistics, Status, Trend};
 use crate::catalog::{self, Kind, MetricDef};
 use crate::collector::Released;
 use crate::snapshot::{Point, Sample, Snapshot, Value};
+
+pub(super) use allocations::AllocationsView;
 
 use super::json::{Session, timestamp};
 

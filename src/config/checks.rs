@@ -1,0 +1,119 @@
+//! What a value must be beyond its kind; each check says what is allowed.
+
+use crate::catalog::ALL;
+
+use super::knob::{Auto, Secret};
+
+/// The name of a component: it becomes the value of a label.
+pub(super) fn is_component(name: &str) -> Result<(), String> {
+    if name.is_empty() || name.len() > 100 || name.chars().any(char::is_control) {
+        Err("a name of 1 to 100 characters".to_owned())
+    } else {
+        Ok(())
+    }
+}
+
+/// What matches functions.
+pub(super) fn is_pattern(pattern: &str) -> Result<(), String> {
+    if pattern.is_empty() {
+        Err(
+            "the start of a function's name, such as shop::cart, or one with * for any characters"
+                .to_owned(),
+        )
+    } else {
+        Ok(())
+    }
+}
+
+/// An absolute path that is not taken by another endpoint.
+pub(super) fn is_path(path: &str) -> Result<(), String> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '-' | '_' | '.' | '~');
+    let taken = path == "/"
+        || path.starts_with("/metrics/memory")
+        || path.starts_with("/-/")
+        || path.starts_with("/debug");
+    if path.starts_with('/')
+        && !path.ends_with('/')
+        && !path.contains("//")
+        && path.chars().all(plain)
+        && !taken
+    {
+        Ok(())
+    } else {
+        Err("a path such as /metrics: letters, digits and - _ . ~ behind slashes, not below /metrics/memory, /debug or /-".to_owned())
+    }
+}
+
+pub(super) fn is_origin(origin: &str) -> Result<(), String> {
+    let is_plain =
+        || url::Url::parse(origin).is_ok_and(|url| url.origin().ascii_serialization() == origin);
+    if origin == "*" || is_plain() {
+        Ok(())
+    } else {
+        Err("\"*\" or an origin such as https://dash.example.org, without a path".to_owned())
+    }
+}
+
+pub(super) fn is_endpoint(endpoint: &Auto<String>) -> Result<(), String> {
+    match endpoint {
+        Auto::Auto => Ok(()),
+        Auto::Set(endpoint) => is_url(endpoint),
+    }
+}
+
+/// A URL that can be pushed to.
+pub(crate) fn is_url(endpoint: &str) -> Result<(), String> {
+    match url::Url::parse(endpoint) {
+        Ok(url) if matches!(url.scheme(), "http" | "https") && url.host().is_some() => Ok(()),
+        _ => Err("a URL such as http://localhost:4317 or https://otlp.example.org".to_owned()),
+    }
+}
+
+/// A header name of HTTP; the value may hold anything visible.
+pub(super) fn is_header(name: &str, value: &Secret) -> Result<(), String> {
+    if hyper::header::HeaderName::from_bytes(name.as_bytes()).is_err() {
+        return Err("a header name: letters, digits and -".to_owned());
+    }
+    hyper::header::HeaderValue::from_str(value.reveal())
+        .map(|_| ())
+        .map_err(|_| "a header value: visible characters only".to_owned())
+}
+
+pub(super) fn is_attribute(name: &str, _value: &str) -> Result<(), String> {
+    if name.is_empty() {
+        Err("an attribute name such as service.name".to_owned())
+    } else {
+        Ok(())
+    }
+}
+
+pub(super) fn is_namespace(namespace: &str) -> Result<(), String> {
+    if namespace.is_empty()
+        || (is_name(namespace) && !namespace.ends_with('_') && !namespace.contains("__"))
+    {
+        Ok(())
+    } else {
+        Err(
+            "empty, or letters, digits and single _ between them, not starting with a digit"
+                .to_owned(),
+        )
+    }
+}
+
+/// A label name that Prometheus takes and no metric of ours has.
+pub(super) fn is_label(name: &str, _value: &str) -> Result<(), String> {
+    let ours = ALL
+        .iter()
+        .flat_map(|def| def.labels)
+        .any(|label| label.name == name);
+    if is_name(name) && !name.starts_with("__") && !ours && name != "le" {
+        Ok(())
+    } else {
+        Err("a label name: letters, digits and _, not starting with a digit or __, and none that a metric has already".to_owned())
+    }
+}
+
+fn is_name(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+}

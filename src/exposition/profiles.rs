@@ -1,0 +1,330 @@
+//! Profiles and flame graphs: of now, of what changed, and those that are kept.
+//!
+//! What takes long (symbols) runs on a thread of its own, one at a time; who comes meanwhile is told to try again.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use serde::Serialize;
+use tokio::time::sleep;
+use warp::http::{StatusCode, header};
+use warp::reply::Response;
+
+use crate::config::parse_size;
+use crate::heap::{self, SamplingOptions};
+use crate::profile::{
+    Build, Decoded, Folded, Frames, Moment, Profile, Profiler, SampleType, Stored, decode,
+};
+
+use super::graphs::{Form, Graph, document, download, text, written};
+use super::handlers::{Api, internal};
+use super::json::{ApiError, answer, timestamp};
+use super::query::{Parameters, bad_parameter, choice, duration, parameters};
+
+const SECOND: Duration = Duration::from_secs(1);
+/// Longest difference that is waited for, and furthest look back.
+const HOUR: Duration = Duration::from_secs(3600);
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+/// What a flame graph or folded stacks can show.
+const TYPES: [(&str, SampleType); 6] = [
+    ("inuse", SampleType::InuseSpace),
+    ("alloc", SampleType::AllocSpace),
+    ("inuse_space", SampleType::InuseSpace),
+    ("inuse_objects", SampleType::InuseObjects),
+    ("alloc_space", SampleType::AllocSpace),
+    ("alloc_objects", SampleType::AllocObjects),
+];
+
+/// `GET /debug/pprof/heap`, `GET /debug/pprof/allocs`: as Go's, which differ in what a reader is shown first.
+pub(super) async fn pprof(
+    api: Arc<Api>,
+    query: String,
+    name: &'static str,
+    default_type: SampleType,
+) -> Result<Response, ApiError> {
+    // `gc` is known and needs nothing: a free is seen when it happens, so there is never garbage in a profile.
+    let parameters = parameters(&query, &["seconds", "debug", "gc", "component"])?;
+    let profiler = profiler(&api)?;
+    let seconds = seconds(&parameters)?;
+    let is_text = choice(&parameters, "debug", &[("0", false), ("1", true)])?.unwrap_or(false);
+    let component = component(&parameters)?;
+    let moment = match seconds {
+        Some(seconds) => {
+            let moment = Moment::now();
+            sleep(seconds).await;
+            Some(moment)
+        }
+        None => None,
+    };
+    let body = build(profiler, move |build| {
+        let mut profile = moment.as_ref().map_or_else(Profile::now, Profile::since);
+        if let Some(component) = component {
+            profile = profile.of_component(&component);
+        }
+        if is_text {
+            text(build, &profile).into_bytes()
+        } else {
+            build.pprof(&profile, default_type)
+        }
+    })
+    .await?;
+    Ok(if is_text {
+        document(body, "text/plain; charset=utf-8")
+    } else {
+        download(body, name)
+    })
+}
+
+/// `GET /debug/flamegraph?type=inuse&since=10m&component=cache&format=svg&frames=condensed`
+pub(super) async fn flamegraph(api: Arc<Api>, query: String) -> Result<Response, ApiError> {
+    let known = ["type", "since", "component", "format", "frames"];
+    let parameters = parameters(&query, &known)?;
+    let profiler = profiler(&api)?;
+    let value = choice(&parameters, "type", &TYPES)?.unwrap_or(SampleType::InuseSpace);
+    let forms = [("svg", Form::Svg), ("folded", Form::Folded)];
+    let form = choice(&parameters, "format", &forms)?.unwrap_or(Form::Svg);
+    let frames = frames(&parameters, form)?;
+    let since = duration(&parameters, "since", SECOND, DAY)?;
+    let component = component(&parameters)?;
+    let now = SystemTime::now();
+    let moment = match since {
+        Some(since) => Some(profiler.before(now, since).ok_or_else(|| {
+            let help = "try again after sampling.interval";
+            ApiError::new(
+                StatusCode::NOT_FOUND,
+                "no earlier moment is known yet",
+                help,
+            )
+        })?),
+        None => None,
+    };
+    let session = api.session.id.clone();
+    let body = build(profiler, move |build| {
+        let mut profile = moment.as_ref().map_or_else(Profile::now, Profile::since);
+        if let Some(component) = &component {
+            profile = profile.of_component(component);
+        }
+        let folded = build.folded(&profile, value, frames);
+        let graph = Graph {
+            value,
+            time: profile.time,
+            grown_in: profile.duration,
+            component,
+            period: profile.period,
+            session: &session,
+        };
+        graph.written(&folded, form)
+    })
+    .await?;
+    Ok(written(body, form, "stacks"))
+}
+
+/// `GET /metrics/memory/profiles`
+pub(super) fn profiles(api: &Api, query: &str) -> Result<Response, ApiError> {
+    #[derive(Serialize)]
+    struct ProfileView {
+        id: String,
+        timestamp: String,
+        session_id: String,
+        trigger: &'static str,
+        sample_interval_bytes: u64,
+        live_bytes: u64,
+        size_bytes: usize,
+        pprof: String,
+        flamegraph: String,
+    }
+    #[derive(Serialize)]
+    struct View {
+        profiles: Vec<ProfileView>,
+    }
+    parameters(query, &[])?;
+    let view = |stored: Stored| {
+        let pprof = format!("/metrics/memory/profiles/{}", stored.id);
+        ProfileView {
+            timestamp: timestamp(stored.time),
+            session_id: api.session.id.clone(),
+            trigger: stored.trigger.as_str(),
+            sample_interval_bytes: stored.period,
+            live_bytes: stored.live_bytes,
+            size_bytes: stored.pprof.len(),
+            flamegraph: format!("{pprof}?format=svg"),
+            pprof,
+            id: stored.id,
+        }
+    };
+    let profiles = profiler(api)?.stored().into_iter().map(view).collect();
+    Ok(answer(
+        &api.session,
+        StatusCode::OK,
+        SystemTime::now(),
+        View { profiles },
+    ))
+}
+
+/// `GET /metrics/memory/profiles/{id}?format=pprof&type=inuse`
+pub(super) async fn profile(
+    api: Arc<Api>,
+    id: String,
+    query: String,
+) -> Result<Response, ApiError> {
+    let parameters = parameters(&query, &["format", "type", "frames"])?;
+    let forms = [
+        ("pprof", Form::Pprof),
+        ("svg", Form::Svg),
+        ("folded", Form::Folded),
+    ];
+    let form = choice(&parameters, "format", &forms)?.unwrap_or(Form::Pprof);
+    let value = choice(&parameters, "type", &TYPES)?.unwrap_or(SampleType::InuseSpace);
+    let frames = frames(&parameters, form)?;
+    let profiler = profiler(&api)?;
+    let stored = profiler.stored_as(&id).ok_or_else(|| {
+        let help = "GET /metrics/memory/profiles lists those that are kept";
+        ApiError::new(StatusCode::NOT_FOUND, "no profile of this id is kept", help)
+    })?;
+    if form == Form::Pprof {
+        return Ok(download(stored.pprof.to_vec(), &stored.id));
+    }
+    let session = api.session.id.clone();
+    let name = stored.id.clone();
+    let body = build(profiler, move |_| {
+        let decoded = decode(&stored.pprof)?;
+        let graph = Graph {
+            value,
+            time: stored.time,
+            grown_in: None,
+            component: None,
+            period: stored.period,
+            session: &session,
+        };
+        Ok::<_, crate::profile::DecodeError>(graph.written(&folded(decoded, value, frames), form))
+    })
+    .await?;
+    let body = body.map_err(|error| {
+        tracing::error!(%error, "kept profile cannot be read");
+        internal()
+    })?;
+    Ok(written(body, form, &name))
+}
+
+/// `POST /debug/sampling?interval=512KiB`
+pub(super) fn sampling(api: &Api, query: &str) -> Result<Response, ApiError> {
+    #[derive(Serialize)]
+    struct View {
+        sample_interval_bytes: u64,
+        live_samples: u64,
+        dropped_samples: u64,
+    }
+    let parameters = parameters(query, &["interval"])?;
+    profiler(api)?;
+    if let Some(text) = parameters.get("interval") {
+        let interval = parse_size(text).filter(|interval| *interval <= 1 << 40);
+        let allowed = "a size such as 512KiB or 2MiB, up to 1TiB; 0 switches sampling off";
+        let interval = interval.ok_or_else(|| bad_parameter("interval", text, allowed))?;
+        let mut options = SamplingOptions::every(interval);
+        options.max_live_samples = api.max_live_samples;
+        heap::sample(options);
+        tracing::info!(interval, "sampling interval changed");
+    }
+    let view = View {
+        sample_interval_bytes: heap::sample_interval(),
+        live_samples: heap::live_samples(),
+        dropped_samples: heap::dropped_samples(),
+    };
+    Ok(answer(
+        &api.session,
+        StatusCode::OK,
+        SystemTime::now(),
+        view,
+    ))
+}
+
+/// How much longer than others an answer may take, because it was asked to wait.
+pub(super) fn asked_to_wait(path: &str, query: Option<&str>) -> Duration {
+    if !path.starts_with("/debug/pprof/") {
+        return Duration::ZERO;
+    }
+    let seconds = parameters(
+        query.unwrap_or_default(),
+        &["seconds", "debug", "gc", "component"],
+    )
+    .and_then(|parameters| seconds(&parameters));
+    seconds.ok().flatten().unwrap_or_default()
+}
+
+/// The profiler, or why there is none.
+pub(super) fn profiler(api: &Api) -> Result<&Arc<Profiler>, ApiError> {
+    api.profiler.as_ref().ok_or_else(|| {
+        ApiError::new(
+            StatusCode::NOT_IMPLEMENTED,
+            "call sites are only seen in a process whose global allocator is memory_exporter::Allocator",
+            "add the exporter and its allocator to the process as a library",
+        )
+    })
+}
+
+/// Builds off the threads that answer; 429 while something else is being built.
+pub(super) async fn build<T: Send + 'static>(
+    profiler: &Arc<Profiler>,
+    work: impl FnOnce(&Build) -> T + Send + 'static,
+) -> Result<T, ApiError> {
+    let build = profiler.begin().ok_or_else(|| {
+        let busy = "another profile is being built, and each takes memory for its symbols";
+        ApiError::new(StatusCode::TOO_MANY_REQUESTS, busy, "try again in a second")
+            .with_header(header::RETRY_AFTER, "1")
+    })?;
+    let built = tokio::task::spawn_blocking(move || work(&build)).await;
+    built.map_err(|error| {
+        tracing::error!(%error, "profile cannot be built");
+        internal()
+    })
+}
+
+fn seconds(parameters: &Parameters) -> Result<Option<Duration>, ApiError> {
+    let Some(text) = parameters.get("seconds") else {
+        return Ok(None);
+    };
+    match text.parse().map(Duration::from_secs) {
+        // Go takes 0 as "no difference".
+        Ok(Duration::ZERO) => Ok(None),
+        Ok(seconds) if seconds <= HOUR => Ok(Some(seconds)),
+        _ => Err(bad_parameter(
+            "seconds",
+            text,
+            "a whole number of seconds up to 3600",
+        )),
+    }
+}
+
+/// A graph is for eyes, so it hides what nobody looks for; folded stacks are for tools.
+fn frames(parameters: &Parameters, form: Form) -> Result<Frames, ApiError> {
+    let choices = [("condensed", Frames::Condensed), ("all", Frames::All)];
+    let usual = match form {
+        Form::Svg => Frames::Condensed,
+        Form::Folded | Form::Pprof => Frames::All,
+    };
+    Ok(choice(parameters, "frames", &choices)?.unwrap_or(usual))
+}
+
+fn component(parameters: &Parameters) -> Result<Option<String>, ApiError> {
+    let Some(name) = parameters.get("component") else {
+        return Ok(None);
+    };
+    let names: Vec<_> = heap::component_names().collect();
+    if names.contains(&name.as_str()) {
+        return Ok(Some(name.clone()));
+    }
+    Err(bad_parameter("component", name, &names.join(", ")))
+}
+
+fn folded(decoded: Decoded, value: SampleType, shown: Frames) -> Folded {
+    let at = decoded
+        .sample_types
+        .iter()
+        .position(|name| name == value.name());
+    let stacks = decoded
+        .samples
+        .into_iter()
+        .filter_map(|sample| Some((shown.of(sample.frames), *sample.values.get(at?)?)));
+    stacks.collect()
+}

@@ -1,0 +1,90 @@
+//! Parameters of a query: each known, given once, and of a value that is allowed, or the answer says what is.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use warp::http::StatusCode;
+
+use super::json::ApiError;
+
+/// Values by name.
+pub(super) type Parameters = BTreeMap<String, String>;
+
+/// The parameters of a query, each of them known and given once.
+pub(super) fn parameters(query: &str, known: &[&str]) -> Result<Parameters, ApiError> {
+    let mut parameters = BTreeMap::new();
+    for (name, value) in url::form_urlencoded::parse(query.as_bytes()).into_owned() {
+        if !known.contains(&name.as_str()) {
+            let help = if known.is_empty() {
+                "this endpoint takes none".to_owned()
+            } else {
+                format!("allowed: {}", known.join(", "))
+            };
+            return Err(ApiError::new(
+                StatusCode::BAD_REQUEST,
+                format!("unknown parameter {name:?}"),
+                help,
+            ));
+        }
+        if parameters.insert(name.clone(), value).is_some() {
+            let detail = format!("parameter {name} is given twice");
+            return Err(ApiError::new(
+                StatusCode::BAD_REQUEST,
+                detail,
+                "give it once",
+            ));
+        }
+    }
+    Ok(parameters)
+}
+
+/// A duration parameter in a range.
+pub(super) fn duration(
+    parameters: &Parameters,
+    name: &str,
+    shortest: Duration,
+    longest: Duration,
+) -> Result<Option<Duration>, ApiError> {
+    let Some(text) = parameters.get(name) else {
+        return Ok(None);
+    };
+    match humantime::parse_duration(text) {
+        Ok(duration) if (shortest..=longest).contains(&duration) => Ok(Some(duration)),
+        _ => {
+            let (shortest, longest) = (
+                humantime::format_duration(shortest),
+                humantime::format_duration(longest),
+            );
+            Err(bad_parameter(
+                name,
+                text,
+                &format!("a duration such as 30s, 5m or 1h from {shortest} to {longest}"),
+            ))
+        }
+    }
+}
+
+pub(super) fn bad_parameter(name: &str, value: &str, allowed: &str) -> ApiError {
+    let detail = format!("parameter {name} is {value:?}");
+    ApiError::new(
+        StatusCode::BAD_REQUEST,
+        detail,
+        format!("allowed: {allowed}"),
+    )
+}
+
+/// A parameter that is one of a few names.
+pub(super) fn choice<T: Copy>(
+    parameters: &Parameters,
+    name: &str,
+    choices: &[(&str, T)],
+) -> Result<Option<T>, ApiError> {
+    let Some(text) = parameters.get(name) else {
+        return Ok(None);
+    };
+    let found = choices.iter().find(|(choice, _)| choice == text);
+    found.map(|(_, value)| Some(*value)).ok_or_else(|| {
+        let names: Vec<_> = choices.iter().map(|(choice, _)| *choice).collect();
+        bad_parameter(name, text, &names.join(", "))
+    })
+}

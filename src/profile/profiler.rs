@@ -1,0 +1,191 @@
+//! The one who builds profiles. Symbols take memory and time, so one profile is built at a time; who comes meanwhile is told so.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use crate::config::{Config, Flamegraphs};
+
+use super::levels::{Levels, Moment};
+use super::owners::Owners;
+use super::store::{Store, Stored, Trigger};
+use super::{Folded, Frames, Profile, SampleType, Symbolizer, Symbols, encode};
+
+/// Longest time between two searches for the owners of new call sites.
+const LONGEST_WAIT: Duration = Duration::from_secs(300);
+const SHORTEST_WAIT: Duration = Duration::from_secs(5);
+
+/// Builds profiles, keeps some, and knows the past levels of every call site.
+#[derive(Debug)]
+pub struct Profiler {
+    proc: PathBuf,
+    building: AtomicBool,
+    levels: Mutex<Levels>,
+    owners: Mutex<(Owners, Schedule)>,
+    store: Mutex<Store>,
+    /// How often a profile is kept; `None` = only when asked.
+    continuous: Option<Duration>,
+    started: SystemTime,
+}
+
+/// When owners are searched for next. New call sites are many at first and few later, and each search costs the reading of symbols.
+#[derive(Debug)]
+struct Schedule {
+    next: SystemTime,
+    wait: Duration,
+}
+
+impl Profiler {
+    /// A profiler of this process, with procfs at `proc`.
+    pub fn new(config: &Config, proc: &Path) -> Arc<Self> {
+        let allocations = &config.allocations;
+        let owners = Owners::new(allocations.components.clone(), allocations.max_components);
+        let schedule = Schedule {
+            next: SystemTime::UNIX_EPOCH,
+            wait: SHORTEST_WAIT,
+        };
+        Arc::new(Self {
+            proc: proc.to_path_buf(),
+            building: AtomicBool::new(false),
+            levels: Mutex::default(),
+            owners: Mutex::new((owners, schedule)),
+            store: Mutex::new(Store::new(config.profiles.keep)),
+            continuous: match config.profiles.flamegraphs {
+                Flamegraphs::Continuous => Some(config.profiles.interval),
+                Flamegraphs::OnDemand => None,
+            },
+            started: SystemTime::now(),
+        })
+    }
+
+    /// Permission to build, or `None` while something is being built.
+    pub fn begin(self: &Arc<Self>) -> Option<Build> {
+        let was_building = self.building.swap(true, Ordering::AcqRel);
+        (!was_building).then(|| Build {
+            profiler: Arc::clone(self),
+        })
+    }
+
+    /// When this began to look.
+    pub fn started(&self) -> SystemTime {
+        self.started
+    }
+
+    /// The call sites as they stood at least so long ago, or as long ago as is known.
+    pub fn before(&self, now: SystemTime, age: Duration) -> Option<Moment> {
+        lock(&self.levels).before(now, age).cloned()
+    }
+
+    /// The kept profiles, newest first.
+    pub fn stored(&self) -> Vec<Stored> {
+        lock(&self.store).all()
+    }
+
+    /// A kept profile.
+    pub fn stored_as(&self, id: &str) -> Option<Stored> {
+        lock(&self.store).get(id)
+    }
+
+    /// Bytes that levels and kept profiles take.
+    pub fn reserved_bytes(&self) -> u64 {
+        (lock(&self.levels).bytes() + lock(&self.store).bytes()) as u64
+    }
+
+    /// Notes the levels of all call sites. Only the ticker calls this.
+    pub fn tick(&self) {
+        let moment = Moment::now();
+        lock(&self.levels).push(moment);
+    }
+
+    /// What should be done off the ticker now: takes long.
+    pub fn is_due(&self, now: SystemTime) -> bool {
+        self.is_storing_due(now) || self.is_attributing_due(now)
+    }
+
+    fn is_storing_due(&self, now: SystemTime) -> bool {
+        self.continuous
+            .is_some_and(|interval| lock(&self.store).age(now).is_none_or(|age| age >= interval))
+    }
+
+    fn is_attributing_due(&self, now: SystemTime) -> bool {
+        lock(&self.owners).1.next <= now && Owners::is_due()
+    }
+}
+
+/// Permission to build, until it is dropped.
+#[derive(Debug)]
+pub struct Build {
+    profiler: Arc<Profiler>,
+}
+
+impl Drop for Build {
+    fn drop(&mut self) {
+        self.profiler.building.store(false, Ordering::Release);
+    }
+}
+
+impl Build {
+    /// What the addresses mean. Reads the program's debug information: takes time, and memory that is given back at the end.
+    pub fn symbols(&self, addresses: impl IntoIterator<Item = u64>) -> Symbols {
+        Symbolizer::new(&self.profiler.proc).symbols(addresses)
+    }
+
+    /// A profile in pprof's format.
+    pub fn pprof(&self, profile: &Profile, default_type: SampleType) -> Vec<u8> {
+        encode(profile, &self.symbols(profile.addresses()), default_type)
+    }
+
+    /// One value of a profile as folded stacks.
+    pub fn folded(&self, profile: &Profile, value: SampleType, shown: Frames) -> Folded {
+        let symbols = self.symbols(profile.addresses());
+        let stacks = profile.entries.iter().map(|entry| {
+            let mut frames: Vec<Arc<str>> = symbols
+                .readable(&entry.stack)
+                .into_iter()
+                .map(|frame| frame.to_string().into())
+                .collect();
+            frames.reverse();
+            (shown.of(frames), value.of(&entry.values))
+        });
+        stacks.collect()
+    }
+
+    /// Does what [`Profiler::is_due`] says.
+    pub fn work(&self, now: SystemTime) {
+        if self.profiler.is_attributing_due(now) {
+            let mut owners = lock(&self.profiler.owners);
+            let (owners, schedule) = &mut *owners;
+            owners.attribute(|addresses| self.symbols(addresses));
+            schedule.next = now + schedule.wait;
+            schedule.wait = (schedule.wait * 2).min(LONGEST_WAIT);
+        }
+        if self.profiler.is_storing_due(now) {
+            self.store(Trigger::Continuous);
+        }
+    }
+
+    /// Keeps a profile of now.
+    pub fn store(&self, trigger: Trigger) {
+        let profile = Profile::now();
+        let live_bytes: i64 = profile
+            .entries
+            .iter()
+            .map(|entry| entry.values.inuse_space)
+            .fold(0, i64::saturating_add);
+        let stored = Stored {
+            id: String::new(),
+            time: profile.time,
+            trigger,
+            period: profile.period,
+            live_bytes: live_bytes.max(0).cast_unsigned(),
+            pprof: self.pprof(&profile, SampleType::InuseSpace).into(),
+        };
+        lock(&self.profiler.store).keep(stored);
+    }
+}
+
+/// A poisoned lock means that some thread panicked while it held plain data, which is still plain data.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
