@@ -301,7 +301,10 @@ async fn tick(
         tokio::select! {
             _ = ticks.tick() => {
                 recorder.tick();
-                profiler.inspect(|profiler| look(profiler));
+                if let Some(profiler) = profiler {
+                    look(profiler);
+                    recorder.own().set_profiles_bytes(profiler.reserved_bytes());
+                }
             }
             () = &mut stopped => return,
         }

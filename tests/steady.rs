@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use memory_exporter::heap::{self, Counts};
+use memory_exporter::heap::{self, Counts, SamplingOptions};
 use memory_exporter::snapshot::{History, Recorder, SamplerOptions};
 use memory_exporter::{Allocator, Component};
 
@@ -15,6 +15,8 @@ static TICKS: Component = Component::new("ticks");
 
 #[test]
 fn a_tick_allocates_nothing_and_the_history_does_not_grow() {
+    heap::sample(SamplingOptions::every(1_000));
+    let held: Vec<Vec<u8>> = (0..1_000).map(|size| vec![1; size]).collect();
     let mut options = SamplerOptions::default();
     options.max_components = 20;
     let recorder = Recorder::new(
@@ -58,4 +60,6 @@ fn a_tick_allocates_nothing_and_the_history_does_not_grow() {
     );
     assert_eq!(recorder.history().reserved_bytes(), reserved);
     assert!(recorder.history().points().len() <= 100);
+    assert!(heap::live_samples() > 100, "with samples to look at");
+    drop(held);
 }

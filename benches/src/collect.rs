@@ -50,7 +50,8 @@ pub(crate) fn run(arguments: &Arguments) {
         let row = ticks.last_mut().expect("just pushed");
         row.extend([times("tick"), times("cold_tick"), allocations("tick")]);
         row.extend(
-            ["heap", "jemalloc", "process", "cgroup"].map(|part| format!("{:.1}", get(part))),
+            ["heap", "samples", "jemalloc", "process", "cgroup"]
+                .map(|part| format!("{:.1}", get(part))),
         );
         row.extend([times("snapshot"), allocations("snapshot")]);
         scrapes.push(shape.to_vec());
@@ -67,7 +68,7 @@ pub(crate) fn run(arguments: &Arguments) {
     }
     let mut head = vec!["threads", "components", "each thread in"];
     head.extend(["tick", "tick, cold caches", "allocations"]);
-    head.extend(["of it heap", "jemalloc", "process", "cgroup"]);
+    head.extend(["of it heap", "samples", "jemalloc", "process", "cgroup"]);
     head.extend(["snapshot", "allocations"]);
     table::print(
         "Collection: median (p99) of the CPU time in microseconds; parts: median of the elapsed time",

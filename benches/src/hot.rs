@@ -24,9 +24,21 @@ const BARE: (&str, (&str, &str)) = ("bare", (JEMALLOC, ""));
 
 const CONTENDERS: [Contender; 10] = [
     ("bare jemalloc again", BARE.0, BARE.1),
-    ("memory_exporter::Allocator, counting", "ours", (INTERVAL, "0")),
-    ("counting and sampling, 2 MiB", "ours", (INTERVAL, "2097152")),
-    ("counting and sampling, 512 KiB", "ours", (INTERVAL, "524288")),
+    (
+        "memory_exporter::Allocator, counting",
+        "ours",
+        (INTERVAL, "0"),
+    ),
+    (
+        "counting and sampling, 2 MiB",
+        "ours",
+        (INTERVAL, "2097152"),
+    ),
+    (
+        "counting and sampling, 512 KiB",
+        "ours",
+        (INTERVAL, "524288"),
+    ),
     (
         "jemalloc profiler, 2 MiB",
         "profiler",

@@ -6,6 +6,8 @@
 //! | `programs.rs` | building the programs, and talking to them |
 //! | `hot.rs` | what an allocation costs, against peers |
 //! | `collect.rs` | what a collection and a scrape cost |
+//! | `unwind.rs` | what a stack costs, by unwinder |
+//! | `profiles.rs` | what a profile costs, and what the instrument takes |
 //! | `footprint.rs` | what the exporter costs a process that carries it |
 //! | `table.rs` | medians, quartiles, tables |
 
@@ -13,8 +15,10 @@ mod arguments;
 mod collect;
 mod footprint;
 mod hot;
+mod profiles;
 mod programs;
 mod table;
+mod unwind;
 
 use std::process::ExitCode;
 
@@ -28,16 +32,22 @@ fn main() -> ExitCode {
             return ExitCode::from(64);
         }
     };
-    let hot = ["all", "hot"].contains(&arguments.what.as_str());
-    programs::build(hot);
+    let is_wanted = |part: &str| ["all", part].contains(&arguments.what.as_str());
+    programs::build(is_wanted("hot"));
     println!("{}\n", programs::machine());
-    if hot {
+    if is_wanted("hot") {
         hot::run(&arguments);
     }
-    if ["all", "collect"].contains(&arguments.what.as_str()) {
+    if is_wanted("unwind") {
+        unwind::run();
+    }
+    if is_wanted("profiles") {
+        profiles::run();
+    }
+    if is_wanted("collect") {
         collect::run(&arguments);
     }
-    if ["all", "footprint"].contains(&arguments.what.as_str()) {
+    if is_wanted("footprint") {
         footprint::run(&arguments);
     }
     ExitCode::SUCCESS

@@ -1,7 +1,7 @@
 //! Building the programs that are measured, and talking to them.
 
 use std::io::{BufRead, BufReader, Lines, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 /// All functions begin at a cache line, those of jemalloc too. Where a function happens to lie can be worth several per cent of a
@@ -13,35 +13,43 @@ fn home() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Where a program is after [`build`].
-pub(crate) fn path(program: &str) -> PathBuf {
-    home().join("target/contenders/release").join(program)
-}
+/// Folder of the programs that [`build`] builds.
+const USUAL: &str = "target/contenders";
+/// Folder of the programs that [`build_with_frame_pointers`] builds.
+const WITH_FRAME_POINTERS: &str = "target/frame-pointers";
 
 /// Builds all programs; the one with its own build of jemalloc only if it is wanted, and in a run of its own, so that its features are
 /// not unified with those of the others.
 pub(crate) fn build(profiler: bool) {
-    let packages = if profiler {
-        &["contenders", "profiler"][..]
-    } else {
-        &["contenders"][..]
-    };
-    for package in packages {
-        let status = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()))
-            .args(["build", "--release", "--locked", "--package", package])
-            .arg("--manifest-path")
-            .arg(home().join("Cargo.toml"))
-            .arg("--target-dir")
-            .arg(home().join("target/contenders"))
-            .env("RUSTFLAGS", RUST_FLAGS)
-            .env_remove("CARGO_ENCODED_RUSTFLAGS")
-            .env("CFLAGS", C_FLAGS)
-            .status();
-        assert!(
-            status.is_ok_and(|status| status.success()),
-            "{package} could not be built"
-        );
+    cargo_build(&["--package", "contenders"], USUAL, "");
+    if profiler {
+        cargo_build(&["--package", "profiler"], USUAL, "");
     }
+}
+
+/// Builds the program that compares unwinders, one of which needs what is rarely there.
+pub(crate) fn build_with_frame_pointers() {
+    let what = ["--package", "contenders", "--bin", "unwinders"];
+    cargo_build(&what, WITH_FRAME_POINTERS, "-C force-frame-pointers=yes");
+}
+
+fn cargo_build(what: &[&str], folder: &str, more_flags: &str) {
+    let status = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()))
+        .args(["build", "--release", "--locked"])
+        .args(what)
+        .arg("--manifest-path")
+        .arg(home().join("Cargo.toml"))
+        .arg("--target-dir")
+        .arg(home().join(folder))
+        .env("RUSTFLAGS", format!("{RUST_FLAGS} {more_flags}"))
+        .env_remove("CARGO_ENCODED_RUSTFLAGS")
+        .env("CFLAGS", C_FLAGS)
+        .status();
+    assert!(
+        status.is_ok_and(|status| status.success()),
+        "{} could not be built",
+        what.join(" ")
+    );
 }
 
 /// A program that answers each line that it is sent with one line.
@@ -57,7 +65,21 @@ impl Program {
         arguments: &[String],
         environment: &[(&str, String)],
     ) -> Self {
-        let mut child = Command::new(path(program))
+        Self::start_in(USUAL, program, arguments, environment)
+    }
+
+    pub(crate) fn start_with_frame_pointers(program: &str, arguments: &[String]) -> Self {
+        Self::start_in(WITH_FRAME_POINTERS, program, arguments, &[])
+    }
+
+    fn start_in(
+        folder: &str,
+        program: &str,
+        arguments: &[String],
+        environment: &[(&str, String)],
+    ) -> Self {
+        let path = home().join(folder).join("release").join(program);
+        let mut child = Command::new(path)
             .args(arguments)
             .envs(environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::piped())

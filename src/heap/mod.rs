@@ -60,3 +60,5 @@ pub use site::{CallSite, SiteTotals};
 pub use sites::MOST_SITES;
 pub use threads::{Attention, ask_for_attention, is_installed, on_attention, read, reserved_bytes};
 pub use unwind::MAX_DEPTH;
+#[doc(hidden)]
+pub use unwind::{own_stack_end, stack_here};

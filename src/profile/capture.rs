@@ -31,6 +31,7 @@ impl Profile {
         let entries = sites.map(|site| Entry {
             component: site.component(),
             stack: site.frames().iter().map(|frame| *frame as u64).collect(),
+            is_whole: site.is_whole(),
             values: values(site),
         });
         Self {

@@ -50,9 +50,15 @@ pub struct Moment {
 impl Moment {
     /// All call sites as they stand now.
     pub fn now() -> Self {
+        Self::now_in(Vec::new())
+    }
+
+    /// As [`now`](Self::now), in memory that is used again.
+    fn now_in(mut levels: Vec<Level>) -> Self {
+        levels.clear();
         let pair = |amount: Amount| (narrow(amount.objects), narrow(amount.bytes));
         let count = |samples: u64| u32::try_from(samples).unwrap_or(u32::MAX);
-        let levels = heap::call_sites().map(|site| {
+        levels.extend(heap::call_sites().map(|site| {
             let totals = site.totals();
             Level {
                 site: site.id(),
@@ -61,10 +67,8 @@ impl Moment {
                 allocated: pair(totals.allocated),
                 live: pair(totals.live()),
             }
-        });
-        let mut levels: Vec<_> = levels.collect();
+        }));
         levels.sort_unstable_by_key(|level| level.site);
-        levels.shrink_to_fit();
         Self {
             time: SystemTime::now(),
             levels,
@@ -96,11 +100,19 @@ impl Moment {
 #[derive(Debug, Default)]
 pub(super) struct Levels {
     moments: Vec<Moment>,
+    /// Memory of a moment that was dropped, for the next.
+    spare: Vec<Level>,
 }
 
 impl Levels {
+    /// Adds how all call sites stand now.
+    pub(super) fn push_now(&mut self) {
+        let moment = Moment::now_in(std::mem::take(&mut self.spare));
+        self.push(moment);
+    }
+
     /// Adds a moment; one that is not younger than the last (the clock was set back) starts anew.
-    pub(super) fn push(&mut self, moment: Moment) {
+    fn push(&mut self, moment: Moment) {
         if self
             .moments
             .last()
@@ -144,7 +156,7 @@ impl Levels {
         };
         let least = (1..self.moments.len() - 1).min_by(|a, b| gap(*a).total_cmp(&gap(*b)));
         if let Some(least) = least {
-            self.moments.remove(least);
+            self.spare = self.moments.remove(least).levels;
         }
     }
 }

@@ -61,6 +61,8 @@ pub struct Entry {
     pub component: &'static str,
     /// Return addresses, innermost first. Each lies *behind* its call: look up `address - 1`.
     pub stack: Arc<[u64]>,
+    /// Whether the stack reaches to the start of its thread; else its outer end is cut off.
+    pub is_whole: bool,
     /// What was allocated here.
     pub values: Values,
 }

@@ -12,6 +12,8 @@ use super::owners::Owners;
 use super::store::{Store, Stored, Trigger};
 use super::{Folded, Frames, Profile, SampleType, Symbolizer, Symbols, encode};
 
+/// Stands at the root of a stack whose outer end is missing.
+const CUT_OFF: &str = "[cut off]";
 /// Longest time between two searches for the owners of new call sites.
 const LONGEST_WAIT: Duration = Duration::from_secs(300);
 const SHORTEST_WAIT: Duration = Duration::from_secs(5);
@@ -94,8 +96,7 @@ impl Profiler {
 
     /// Notes the levels of all call sites. Only the ticker calls this.
     pub fn tick(&self) {
-        let moment = Moment::now();
-        lock(&self.levels).push(moment);
+        lock(&self.levels).push_now();
     }
 
     /// What should be done off the ticker now: takes long.
@@ -140,13 +141,11 @@ impl Build {
     pub fn folded(&self, profile: &Profile, value: SampleType, shown: Frames) -> Folded {
         let symbols = self.symbols(profile.addresses());
         let stacks = profile.entries.iter().map(|entry| {
-            let mut frames: Vec<Arc<str>> = symbols
-                .readable(&entry.stack)
-                .into_iter()
-                .map(|frame| frame.to_string().into())
-                .collect();
-            frames.reverse();
-            (shown.of(frames), value.of(&entry.values))
+            let frames = symbols.readable(&entry.stack);
+            let frames = frames.iter().rev().map(|frame| frame.to_string().into());
+            let cut = (!entry.is_whole).then(|| Arc::from(CUT_OFF));
+            let frames = cut.into_iter().chain(shown.of(frames.collect()));
+            (frames.collect(), value.of(&entry.values))
         });
         stacks.collect()
     }

@@ -12,6 +12,7 @@ use crate::heap;
 pub struct OwnStats {
     /// `schedstat` of the exporter's thread.
     schedstat: OnceLock<PathBuf>,
+    profiles_bytes: AtomicU64,
     otlp_successes: AtomicU64,
     otlp_failures: AtomicU64,
     otlp_rejected_points: AtomicU64,
@@ -23,7 +24,7 @@ pub struct OwnStats {
 pub struct OwnReading {
     /// CPU seconds of the exporter's thread.
     pub cpu_seconds: Option<f64>,
-    /// Bytes reserved for counters and history.
+    /// Bytes reserved for counters, samples, call sites, history and profiles.
     pub footprint_bytes: u64,
     /// Component names that found no room.
     pub dropped_components: u64,
@@ -52,6 +53,11 @@ impl OwnStats {
         }
     }
 
+    /// Profiles and what goes with them take so many bytes.
+    pub fn set_profiles_bytes(&self, bytes: u64) {
+        self.profiles_bytes.store(bytes, Ordering::Relaxed);
+    }
+
     /// An OTLP export was acknowledged; of its points the receiver rejected this many.
     pub fn otlp_succeeded(&self, rejected_points: u64) {
         self.otlp_successes.fetch_add(1, Ordering::Relaxed);
@@ -67,7 +73,9 @@ impl OwnStats {
     pub(super) fn read(&self, history_bytes: u64, buffer: &mut Vec<u8>) -> OwnReading {
         OwnReading {
             cpu_seconds: self.cpu_seconds(buffer),
-            footprint_bytes: heap::reserved_bytes().saturating_add(history_bytes),
+            footprint_bytes: heap::reserved_bytes()
+                .saturating_add(history_bytes)
+                .saturating_add(self.profiles_bytes.load(Ordering::Relaxed)),
             dropped_components: heap::dropped_components(),
             sample_interval: heap::sample_interval(),
             live_samples: heap::live_samples(),

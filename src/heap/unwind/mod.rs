@@ -57,7 +57,7 @@ pub(super) use system::{capture, refresh, stack_end};
 use std::mem::MaybeUninit;
 
 /// Most frames of a stack; what lies further out is cut off, and the stack says so.
-pub const MAX_DEPTH: usize = 64;
+pub const MAX_DEPTH: usize = 128;
 
 /// Return addresses of a stack, innermost first.
 pub(super) struct Stack {
@@ -99,6 +99,24 @@ impl Stack {
             None => false,
         }
     }
+}
+
+/// Writes the return addresses of the caller's stack to `frames`, innermost first, and says how many there are. For the benchmarks, which
+/// compare it with other unwinders.
+#[doc(hidden)]
+#[inline(never)]
+pub fn stack_here(frames: &mut [usize; MAX_DEPTH], stack_end: usize) -> usize {
+    let mut stack = Stack::new();
+    capture(&mut stack, stack_end);
+    frames[..stack.depth].copy_from_slice(stack.frames());
+    stack.depth
+}
+
+/// Where the calling thread's stack ends, for [`stack_here`].
+#[doc(hidden)]
+pub fn own_stack_end() -> usize {
+    refresh();
+    stack_end()
 }
 
 #[cfg(test)]

@@ -135,6 +135,7 @@ mod samples {
         Entry {
             component,
             stack: stack.into(),
+            is_whole: true,
             values: Values {
                 alloc_objects: unit,
                 alloc_space: unit * 10,
