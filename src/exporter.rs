@@ -319,7 +319,7 @@ fn look(profiler: &Arc<Profiler>) {
     if profiler.is_due(now)
         && let Some(build) = profiler.begin()
     {
-        tokio::task::spawn_blocking(move || build.work(now));
+        tokio::task::spawn_blocking(move || heap::apart(|| build.work(now)));
     }
 }
 

@@ -10,7 +10,7 @@ const SAMPLES: [u32; 3] = [1_000, 10_000, 100_000];
 pub(crate) fn run() {
     let rows: Vec<Vec<String>> = SAMPLES.into_iter().map(row).collect();
     table::print(
-        "Profiles: CPU time in milliseconds, memory in MiB",
+        "Profiles: CPU time in milliseconds, memory in MiB, sizes in KiB",
         &[
             "live samples",
             "call sites",
@@ -23,7 +23,7 @@ pub(crate) fn run() {
             "flame graph",
             "size",
             "peak while building",
-            "left 12 s later",
+            "left afterwards",
         ],
         &rows,
     );
@@ -48,9 +48,9 @@ fn row(samples: u32) -> Vec<String> {
         format!("{:.2}", get("capture_ms")),
         ms("pprof_first_ms"),
         ms("pprof_later_ms"),
-        mib("pprof_kib"),
+        get("pprof_kib").to_string(),
         ms("flamegraph_ms"),
-        mib("flamegraph_kib"),
+        get("flamegraph_kib").to_string(),
         mib("peak_kib"),
         mib("left_kib"),
     ]

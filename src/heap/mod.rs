@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `allocator.rs` | [`Allocator`]: the wrapper that a program installs |
 //! | `jemalloc.rs` | jemalloc as what is wrapped |
+//! | `apart.rs` | memory for a short time, given back at its end |
 //! | `counters.rs` | what is counted, by one writer without atomic read-modify-write |
 //! | `threads.rs` | one block of counters per thread; threads come and go |
 //! | `arena.rs` | memory for the blocks, straight from the kernel |
@@ -24,6 +25,8 @@
 
 mod allocator;
 mod amount;
+#[cfg(feature = "jemalloc")]
+mod apart;
 mod arena;
 mod component;
 mod counters;
@@ -42,6 +45,8 @@ mod unwind;
 
 pub use allocator::{Allocator, DefaultInner};
 pub use amount::Amount;
+#[cfg(feature = "jemalloc")]
+pub use apart::apart;
 pub use component::{
     Component, ComponentGuard, OTHER, UNATTRIBUTED, component_names, dropped_components,
 };
@@ -62,3 +67,9 @@ pub use threads::{Attention, ask_for_attention, is_installed, on_attention, read
 pub use unwind::MAX_DEPTH;
 #[doc(hidden)]
 pub use unwind::{own_stack_end, stack_here};
+
+/// Runs `work`. With the feature `jemalloc` its memory comes from an arena apart, which is given back to the kernel at the end.
+#[cfg(not(feature = "jemalloc"))]
+pub fn apart<T>(work: impl FnOnce() -> T) -> T {
+    work()
+}

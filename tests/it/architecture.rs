@@ -37,7 +37,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("tikv_jemalloc_ctl", &["collector/jemalloc.rs"]),
     (
         "tikv_jemalloc_sys",
-        &["collector/jemalloc.rs", "heap/jemalloc.rs"],
+        &["collector/jemalloc.rs", "heap/jemalloc.rs", "heap/apart.rs"],
     ),
     ("tikv_jemallocator", &["heap/jemalloc.rs"]),
     ("sysinfo", &["collector/process.rs", "exporter.rs"]),
