@@ -1,8 +1,8 @@
 //! Prometheus-native memory exporter.
 //!
 //! Two lines put it into a service: one makes [`Allocator`] the global allocator, one starts the [`Exporter`]. From then on the
-//! service answers `GET /metrics` for Prometheus, pushes the same series through OTLP if told to, and shows snapshot, trend and
-//! health as JSON, all from a thread of the exporter's own.
+//! service answers `GET /metrics` for Prometheus, pushes the same series through OTLP if told to, shows snapshot, trend and health
+//! as JSON, and says which line of code holds the memory (profiles, flame graphs, allocations), all from a thread of the exporter's own.
 //!
 //! ```no_run
 //! use memory_exporter::{Allocator, Config, Exporter};
@@ -27,16 +27,22 @@
 //! | 8 | `main.rs`, `cli.rs` | start |
 //! | 7 | [`Exporter`], [`Error`] | compose: builder, the one ticker |
 //! | 6 | `exposition`, `push` | show: pull, push |
-//! | 4 | `analysis` | derive: trend, health |
+//! | 4 | `analysis` | derive: trend, health, allocations |
 //! | 3 | [`snapshot`] | freeze: snapshot, history |
-//! | 2 | [`collector`] | read: heap, jemalloc, process, control group |
-//! | 1 | [`heap`] | instrument: the allocator wrapper; all `unsafe` but two calls is here |
+//! | 2 | [`collector`], [`profile`] | read: numbers (heap, samples, jemalloc, process, control group); call sites (pprof, flame graphs, symbols) |
+//! | 1 | [`heap`] | instrument: the allocator wrapper, sampling, stacks; all `unsafe` but some calls of jemalloc's is here |
 //! | 0 | [`catalog`], [`config`] | name and tune |
 //!
 //! The life of one number: `collector/jemalloc.rs` advances the epoch once and reads `stats.resident`; `snapshot/sampler.rs` freezes it
 //! with its siblings and the time; the ticker, and only the ticker, adds the moment to `snapshot/history.rs`; a scrape takes a fresh
 //! snapshot by the same function, `snapshot/families.rs` says which metric the number is, and `exposition/text.rs` prints it; the push
 //! does the same with `push/encode.rs`. Nobody else reads the allocator.
+//!
+//! The life of one sample: an allocation reaches the byte at which the next sample is due (`heap/allocator.rs`, `counters.rs`); its stack is
+//! unwound (`heap/unwind/`), its call site found or made (`heap/sites.rs`), and its address noted (`heap/live.rs`); the free that finds the
+//! address in the filter takes it out. `profile/capture.rs` reads all sites when somebody asks, `profile/symbolizer.rs` names their frames, and
+//! `profile/pprof/` or `profile/flamegraph/` writes them. Once per tick `profile/owners.rs` says whose new sites are, and
+//! `collector/split.rs` shares the exact counters out accordingly.
 
 /// The examples of the README, compiled as tests.
 #[cfg(doctest)]

@@ -48,7 +48,8 @@ impl Graph<'_> {
             SampleType::InuseSpace | SampleType::InuseObjects
         );
         let whole = |duration: Duration| {
-            humantime::format_duration(Duration::from_secs(duration.as_secs_f64().round() as u64))
+            let rounded = duration + Duration::from_millis(500);
+            humantime::format_duration(Duration::from_secs(rounded.as_secs()))
         };
         let (mut title, kind) = match self.grown_in {
             Some(time) if is_live => (format!("Growth of {what} in {}", whole(time)), Kind::Growth),

@@ -14,7 +14,7 @@ pub type DefaultInner = super::jemalloc::Jemalloc;
 #[cfg(not(feature = "jemalloc"))]
 pub type DefaultInner = System;
 
-/// A global allocator that counts what the program asks for, exactly, and leaves the work to another allocator.
+/// A global allocator that counts what the program asks for, exactly, samples who asks, and leaves the work to another allocator.
 ///
 /// ```
 /// #[global_allocator]
@@ -160,7 +160,9 @@ impl<A: GlobalAlloc + 'static> Allocator<A> {
             moved
         };
         if moved.is_null() {
-            ticket.map(Ticket::cancel);
+            if let Some(ticket) = ticket {
+                ticket.cancel();
+            }
             return moved;
         }
         if !threads::count_realloc(layout.size(), new_size) {
@@ -219,7 +221,9 @@ fn sampled(
     let ticket = ticket(operation, layout.size());
     let block = allocate(placement(ticket.as_ref(), layout));
     if block.is_null() {
-        ticket.map(Ticket::cancel);
+        if let Some(ticket) = ticket {
+            ticket.cancel();
+        }
         return block;
     }
     if !threads::count_operation(operation, layout.size()) {

@@ -183,7 +183,7 @@ mod tests {
         compare();
         (0..3).for_each(|_| compare());
         std::thread::spawn(compare).join().unwrap();
-        let mut list = vec![2, 1];
+        let mut list = [2, 1];
         list.sort_by(|a, b| {
             compare();
             a.cmp(b)

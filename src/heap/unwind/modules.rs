@@ -127,9 +127,12 @@ unsafe extern "C" fn note(
     }
     // SAFETY: the description says so.
     let headers = unsafe { std::slice::from_raw_parts(info.dlpi_phdr, info.dlpi_phnum.into()) };
-    let base = info.dlpi_addr as usize;
+    #[allow(
+        clippy::cast_possible_truncation,
+        reason = "this file is for machines of 64 bits"
+    )]
     let range = |header: &libc::Elf64_Phdr| {
-        let start = base.wrapping_add(header.p_vaddr as usize);
+        let start = (info.dlpi_addr as usize).wrapping_add(header.p_vaddr as usize);
         (start, start.wrapping_add(header.p_memsz as usize))
     };
     let segments = headers
