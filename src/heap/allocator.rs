@@ -125,65 +125,112 @@ fn counts_first<A: 'static>() -> bool {
 impl<A: GlobalAlloc + 'static> Allocator<A> {
     #[inline(never)]
     unsafe fn acquire(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: the caller's promise is passed on, at an alignment that is valid for the size.
-        sampled(Operation::Alloc, layout, |layout| unsafe {
-            self.inner.alloc(layout)
-        })
+        // SAFETY: the caller's promise about `layout` is passed on.
+        unsafe { self.sampled(Operation::Alloc, layout, A::alloc) }
     }
 
     #[inline(never)]
     unsafe fn acquire_zeroed(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: the caller's promise is passed on, at an alignment that is valid for the size.
-        sampled(Operation::AllocZeroed, layout, |layout| unsafe {
-            self.inner.alloc_zeroed(layout)
-        })
+        // SAFETY: the caller's promise about `layout` is passed on.
+        unsafe { self.sampled(Operation::AllocZeroed, layout, A::alloc_zeroed) }
+    }
+
+    /// An allocation that may be sampled, counted if it succeeds.
+    #[inline(always)]
+    unsafe fn sampled(
+        &self,
+        operation: Operation,
+        layout: Layout,
+        allocate: unsafe fn(&A, Layout) -> *mut u8,
+    ) -> *mut u8 {
+        let placed = ticket(operation, layout.size()).and_then(|ticket| {
+            // SAFETY: the caller's promise, and what `sample` asks for.
+            unsafe { self.sample(ticket, layout, allocate) }
+        });
+        // SAFETY: the caller's promise about `layout` is passed on.
+        let block = placed.unwrap_or_else(|| unsafe { allocate(&self.inner, layout) });
+        if !block.is_null() && !threads::count_operation(operation, layout.size()) {
+            threads::finish(operation, layout.size(), None);
+        }
+        block
+    }
+
+    /// A block that is followed, laid out as that wants. `None` when there is no memory for it, or no room to follow it: then it must be
+    /// allocated as any other.
+    unsafe fn sample(
+        &self,
+        ticket: Ticket,
+        layout: Layout,
+        allocate: unsafe fn(&A, Layout) -> *mut u8,
+    ) -> Option<*mut u8> {
+        let placement = ticket.placement(layout);
+        // SAFETY: the caller's promise about `layout`; a placement differs only in an alignment that is valid for the size.
+        let block = unsafe { allocate(&self.inner, placement) };
+        if block.is_null() {
+            ticket.cancel();
+            return None;
+        }
+        if ticket.take(block, layout.size()) || placement == layout {
+            return Some(block);
+        }
+        // Nobody would know how it was laid out.
+        // SAFETY: it was allocated so just now, and nobody else has seen it.
+        unsafe { self.inner.dealloc(block, placement) };
+        None
     }
 
     #[inline(never)]
     unsafe fn resize(&self, block: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
-        let ticket = ticket(Operation::Realloc, new_size);
         // SAFETY: the caller promises that the new size is valid for the alignment.
         let new_layout = unsafe { Layout::from_size_align_unchecked(new_size, layout.align()) };
-        let placement = placement(ticket.as_ref(), new_layout);
-        let moved = if placement != new_layout || sampling::is_placed(block, layout) {
-            // SAFETY: the caller's promises; `placement` is valid, see there.
-            unsafe { self.relocate(block, layout, placement) }
-        } else {
-            let followed = Followed::out(block, layout.size());
-            // SAFETY: the caller's promises: the block was laid out as `layout` says.
-            let moved = unsafe { self.inner.realloc(block, layout, new_size) };
-            match followed {
-                Some(followed) if moved.is_null() => followed.put_back(block),
-                Some(followed) => followed.end(),
-                None => {}
+        let mut ticket = ticket(Operation::Realloc, new_size);
+        let is_to_be_placed = |ticket: &mut Ticket| ticket.placement(new_layout) != new_layout;
+        let mut moved = None;
+        if let Some(ticket) = ticket.take_if(is_to_be_placed) {
+            // SAFETY: the new layout is valid and not empty, as the caller promises.
+            moved = unsafe { self.sample(ticket, new_layout, A::alloc) };
+        }
+        if moved.is_none() && sampling::is_placed(block, layout) {
+            // SAFETY: as above.
+            moved = Some(unsafe { self.inner.alloc(new_layout) });
+        }
+        let moved = match moved {
+            Some(moved) => {
+                if !moved.is_null() {
+                    let kept = layout.size().min(new_size);
+                    // SAFETY: both blocks are at least that long, and two live blocks do not overlap.
+                    unsafe { std::ptr::copy_nonoverlapping(block, moved, kept) };
+                    // SAFETY: the caller gives the block up.
+                    unsafe { self.put(block, layout) };
+                }
+                moved
             }
-            moved
+            // SAFETY: the caller's promises; the block is laid out as `layout` says.
+            None => unsafe { self.resize_in_place(block, layout, new_size) },
         };
-        if moved.is_null() {
-            if let Some(ticket) = ticket {
-                ticket.cancel();
+        match ticket {
+            Some(ticket) if moved.is_null() => ticket.cancel(),
+            Some(ticket) => {
+                ticket.take(moved, new_size);
             }
-            return moved;
+            None => {}
         }
-        if !threads::count_realloc(layout.size(), new_size) {
+        if !moved.is_null() && !threads::count_realloc(layout.size(), new_size) {
             threads::finish(Operation::Realloc, new_size, Some(layout.size()));
-        }
-        if let Some(ticket) = ticket {
-            ticket.take(moved, new_size);
         }
         moved
     }
 
-    /// Moves a block to a place that is laid out in another way, without counting anything.
-    unsafe fn relocate(&self, block: *mut u8, layout: Layout, to: Layout) -> *mut u8 {
-        // SAFETY: `to` is valid and not empty, as the caller promises of the new size.
-        let moved = unsafe { self.inner.alloc(to) };
-        if !moved.is_null() {
-            let kept = layout.size().min(to.size());
-            // SAFETY: both blocks are at least that long, and two live blocks do not overlap.
-            unsafe { std::ptr::copy_nonoverlapping(block, moved, kept) };
-            // SAFETY: the caller gives the block up.
-            unsafe { self.put(block, layout) };
+    /// Lets the inner allocator resize a block that was not placed.
+    unsafe fn resize_in_place(&self, block: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
+        // Taken out first: if the block moves, another thread may get its address.
+        let followed = Followed::out(block, layout.size());
+        // SAFETY: the caller's promises about `block`, `layout` and `new_size` are passed on.
+        let moved = unsafe { self.inner.realloc(block, layout, new_size) };
+        match followed {
+            Some(followed) if moved.is_null() => followed.put_back(block),
+            Some(followed) => followed.end(),
+            None => {}
         }
         moved
     }
@@ -211,30 +258,6 @@ impl<A: GlobalAlloc + 'static> Allocator<A> {
     }
 }
 
-/// An allocation that may be sampled, by `allocate`, counted if it succeeds.
-#[inline(always)]
-fn sampled(
-    operation: Operation,
-    layout: Layout,
-    allocate: impl FnOnce(Layout) -> *mut u8,
-) -> *mut u8 {
-    let ticket = ticket(operation, layout.size());
-    let block = allocate(placement(ticket.as_ref(), layout));
-    if block.is_null() {
-        if let Some(ticket) = ticket {
-            ticket.cancel();
-        }
-        return block;
-    }
-    if !threads::count_operation(operation, layout.size()) {
-        threads::finish(operation, layout.size(), None);
-    }
-    if let Some(ticket) = ticket {
-        ticket.take(block, layout.size());
-    }
-    block
-}
-
 /// Whether the operation is to be sampled. An operation that is quick is not.
 #[inline(always)]
 fn ticket(operation: Operation, size: usize) -> Option<Ticket> {
@@ -244,6 +267,42 @@ fn ticket(operation: Operation, size: usize) -> Option<Ticket> {
     threads::prepare(operation, size)
 }
 
-fn placement(ticket: Option<&Ticket>, layout: Layout) -> Layout {
-    ticket.map_or(layout, |ticket| ticket.placement(layout))
+#[cfg(all(test, feature = "jemalloc"))]
+mod tests {
+    use super::super::sampling::SamplingOptions;
+    use super::super::{dropped_samples, live, sample};
+    use super::*;
+
+    /// A block that cannot be followed must not be placed, or it would be given back with the wrong layout.
+    #[test]
+    fn a_block_that_finds_no_room_is_laid_out_as_any_other() {
+        static ALLOCATOR: Allocator = Allocator::new();
+        let usable = |block: *mut u8| {
+            // SAFETY: the block is live and jemalloc's.
+            unsafe { tikv_jemalloc_sys::malloc_usable_size(block.cast()) }
+        };
+        let layout = Layout::from_size_align(64, 8).unwrap();
+        sample(SamplingOptions::every(1));
+        // SAFETY: the layouts are valid and not empty, and each block is given back once, with its last layout.
+        unsafe {
+            let placed = ALLOCATOR.alloc(layout);
+            assert_eq!(usable(placed), filter::PAGE, "sampled, so placed");
+            live::refuse(true);
+            let dropped = dropped_samples();
+            let block = ALLOCATOR.alloc(layout);
+            let zeroed = ALLOCATOR.alloc_zeroed(layout);
+            assert_eq!((usable(block), usable(zeroed)), (64, 64));
+            assert_eq!(std::slice::from_raw_parts(zeroed, 64), [0; 64]);
+            placed.write_bytes(7, 64);
+            let moved = ALLOCATOR.realloc(placed, layout, 100);
+            assert_eq!(usable(moved), 112);
+            assert_eq!(std::slice::from_raw_parts(moved, 64), [7; 64]);
+            assert_eq!(dropped_samples() - dropped, 3);
+            live::refuse(false);
+            ALLOCATOR.dealloc(moved, Layout::from_size_align(100, 8).unwrap());
+            ALLOCATOR.dealloc(block, layout);
+            ALLOCATOR.dealloc(zeroed, layout);
+        }
+        sample(SamplingOptions::every(0));
+    }
 }

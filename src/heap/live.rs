@@ -76,6 +76,10 @@ pub(super) fn give_back() {
 
 /// Notes a sample for which room was reserved; `false` when both its buckets are full in every table.
 pub(super) fn insert(address: usize, record: &Record) -> bool {
+    #[cfg(test)]
+    if REFUSE.load(Ordering::Relaxed) {
+        return false;
+    }
     for index in 0..BUCKETS.len() {
         let Some(table) = table_or_map(index) else {
             break;
@@ -97,6 +101,15 @@ pub(super) fn insert(address: usize, record: &Record) -> bool {
     }
     false
 }
+
+/// Lets no sample in, as if there were no room.
+#[cfg(test)]
+pub(super) fn refuse(refuse: bool) {
+    REFUSE.store(refuse, Ordering::Relaxed);
+}
+
+#[cfg(test)]
+static REFUSE: std::sync::atomic::AtomicBool = std::sync::atomic::AtomicBool::new(false);
 
 /// Takes the record of a block out, if the block is sampled. Its room stays reserved.
 pub(super) fn remove(address: usize) -> Option<Record> {

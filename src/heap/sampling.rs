@@ -276,8 +276,8 @@ impl Ticket {
         }
     }
 
-    /// Takes the sample of a block that was laid out as [`placement`](Self::placement) said.
-    pub(super) fn take(self, block: *mut u8, size: usize) {
+    /// Takes the sample of a block that was laid out as [`placement`](Self::placement) said, and says whether the block is followed.
+    pub(super) fn take(self, block: *mut u8, size: usize) -> bool {
         let Self {
             sampler,
             scope,
@@ -302,6 +302,7 @@ impl Ticket {
         }
         record.site.allocated(size, record.weight, is_followed);
         sampler.busy.store(false, Ordering::Relaxed);
+        is_followed
     }
 
     /// The allocation failed.

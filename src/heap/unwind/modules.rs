@@ -5,8 +5,8 @@
 //! later ones are copied, because `dlclose` may unmap them at any time; copies are bounded by [`MOST_COPIED`].
 
 use std::ptr;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicPtr, Ordering};
-use std::sync::{Mutex, PoisonError};
 
 use gimli::{BaseAddresses, EhFrame, EhFrameHdr, EndianSlice, LittleEndian, ParsedEhFrameHdr};
 
@@ -57,7 +57,10 @@ pub(super) fn current() -> Option<&'static Modules> {
 /// Makes a new list if something was loaded or unloaded since the last. Allocates and takes the loader's lock, so it is called from
 /// ordinary code only.
 pub(in crate::heap) fn refresh() {
-    let _one_at_a_time = REFRESHING.lock().unwrap_or_else(PoisonError::into_inner);
+    // Who comes meanwhile need not wait; nor would a child of `fork`, in which whoever held the lock does not exist.
+    let Ok(_one_at_a_time) = REFRESHING.try_lock() else {
+        return;
+    };
     let old = current();
     if old.is_some_and(|old| old.generation == generation()) {
         return;
