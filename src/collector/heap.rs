@@ -1,7 +1,8 @@
 //! The counters of our allocator wrapper.
 
-use crate::heap::{self, ComponentCounts, Counts, OTHER};
+use crate::heap::{self, ComponentCounts, Counts};
 
+use super::fold::fold;
 use super::split::Split;
 use super::{CollectError, Collector};
 
@@ -37,62 +38,13 @@ impl Collector for HeapCollector {
         }
         heap::read(reading);
         self.split.apply(&mut reading.components);
-        fold(&mut reading.components, self.max_components);
+        fold(&mut reading.components, self.max_components, merge);
         Ok(())
     }
 }
 
-/// Moves what lies beyond the first `most` named components into `other`.
-fn fold(components: &mut Vec<ComponentCounts>, most: usize) {
-    let Some(other) = components
-        .iter()
-        .position(|component| component.name == OTHER)
-    else {
-        return;
-    };
-    while components.len() > other + 1 + most {
-        let Some(last) = components.pop() else { return };
-        for (sum, operation) in components[other]
-            .operations
-            .iter_mut()
-            .zip(&last.operations)
-        {
-            sum.merge(operation);
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn components_beyond_the_limit_count_as_other() {
-        let named = |name, count| {
-            let mut component = ComponentCounts::new(name);
-            component.operations[0].buckets[1] = count;
-            component.operations[0].bytes = count * 64;
-            component
-        };
-        let mut components = vec![
-            named("unattributed", 1),
-            named(OTHER, 10),
-            named("a", 100),
-            named("b", 1_000),
-            named("c", 10_000),
-        ];
-        fold(&mut components, 1);
-        let counts: Vec<_> = components
-            .iter()
-            .map(|c| (c.name, c.operations[0].count(), c.operations[0].bytes))
-            .collect();
-        assert_eq!(
-            counts,
-            [
-                ("unattributed", 1, 64),
-                (OTHER, 11_010, 704_640),
-                ("a", 100, 6_400)
-            ]
-        );
+fn merge(other: &mut ComponentCounts, dropped: &ComponentCounts) {
+    for (sum, operation) in other.operations.iter_mut().zip(&dropped.operations) {
+        sum.merge(operation);
     }
 }

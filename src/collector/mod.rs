@@ -13,6 +13,7 @@
 
 mod cgroup;
 mod files;
+mod fold;
 mod heap;
 mod jemalloc;
 mod process;

@@ -1,7 +1,8 @@
 //! The sampled blocks that are live, by component.
 
-use crate::heap::{self, Amount, OTHER};
+use crate::heap::{self, Amount};
 
+use super::fold::fold;
 use super::{CollectError, Collector};
 
 /// Size classes of small blocks on a machine with pages of 4 KiB: 8, then 16 to 128 by 16, then four to each doubling up to 14 KiB.
@@ -124,19 +125,8 @@ impl Collector for SamplesCollector {
                 held.add(sample.size as u64, sample.weight);
             }
         });
-        fold(components, self.max_components);
+        fold(components, self.max_components, Held::merge);
         Ok(())
-    }
-}
-
-/// Moves what lies beyond the first `most` named components into `other`.
-fn fold(components: &mut Vec<Held>, most: usize) {
-    let Some(other) = components.iter().position(|held| held.component == OTHER) else {
-        return;
-    };
-    while components.len() > other + 1 + most {
-        let Some(last) = components.pop() else { return };
-        components[other].merge(&last);
     }
 }
 
@@ -174,17 +164,16 @@ mod tests {
     }
 
     #[test]
-    fn components_beyond_the_limit_count_as_other() {
-        let mut components: Vec<_> = ["unattributed", OTHER, "a", "b"].map(Held::new).into();
-        for held in &mut components {
+    fn merging_loses_nothing() {
+        let mut held = ["a", "b"].map(Held::new);
+        for held in &mut held {
             held.add(100, 2.0);
             held.add(20_000, 1.0);
         }
-        fold(&mut components, 1);
-        let other = components[1];
-        assert_eq!(components.len(), 3);
-        assert_eq!((other.live.objects, other.live.bytes), (6.0, 40_400.0));
-        assert_eq!(other.large_classes, 2.0 * 20_480.0);
-        assert_eq!(other.small_classes[small_class(112).unwrap()], 448.0);
+        let [mut sum, other] = held;
+        sum.merge(&other);
+        assert_eq!((sum.live.objects, sum.live.bytes), (6.0, 40_400.0));
+        assert_eq!(sum.large_classes, 2.0 * 20_480.0);
+        assert_eq!(sum.small_classes[small_class(112).unwrap()], 448.0);
     }
 }

@@ -1,7 +1,7 @@
 //! Whose memory is this? Names for the parts of a program, and the thread's current one.
 
 use std::marker::PhantomData;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use crate::catalog::MAX_COMPONENTS;
@@ -22,6 +22,8 @@ pub(super) const SLOTS: usize = MAX_COMPONENTS + 2;
 const UNRESOLVED: ComponentId = ComponentId::MAX;
 
 static NAMES: [OnceLock<&'static str>; SLOTS] = [const { OnceLock::new() }; SLOTS];
+/// Names that only call sites gave: they stand back behind those that the program or its configuration gave.
+static DERIVED: [AtomicBool; SLOTS] = [const { AtomicBool::new(false) }; SLOTS];
 /// Held while a name is added. Not in the path of an allocation: only `enter` of a new component comes here.
 static ADDING: Mutex<()> = Mutex::new(());
 static DROPPED: AtomicU64 = AtomicU64::new(0);
@@ -75,6 +77,7 @@ impl Component {
         match self.id.load(Ordering::Relaxed) {
             UNRESOLVED => {
                 let id = id_of(self.name);
+                DERIVED[usize::from(id)].store(false, Ordering::Relaxed);
                 self.id.store(id, Ordering::Relaxed);
                 id
             }
@@ -140,8 +143,25 @@ pub(super) fn id_of(name: &str) -> ComponentId {
             slot.set(kept).ok().map(|()| free)
         })
     });
-    id.and_then(|id| ComponentId::try_from(id).ok())
-        .unwrap_or(OTHER_ID)
+    let id = id.and_then(|id| ComponentId::try_from(id).ok());
+    id.unwrap_or(OTHER_ID)
+}
+
+/// The identifier of a name that was derived from call sites.
+pub(super) fn id_of_derived(name: &str) -> ComponentId {
+    let is_new = !component_names().any(|known| known == name);
+    let id = id_of(name);
+    if is_new && id != OTHER_ID {
+        DERIVED[usize::from(id)].store(true, Ordering::Relaxed);
+    }
+    id
+}
+
+/// Whether the component at this place of [`component_names`] was only derived from call sites.
+pub fn is_derived(index: usize) -> bool {
+    DERIVED
+        .get(index)
+        .is_some_and(|derived| derived.load(Ordering::Relaxed))
 }
 
 /// How many times a new name found no room.

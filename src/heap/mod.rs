@@ -48,7 +48,7 @@ pub use amount::Amount;
 #[cfg(feature = "jemalloc")]
 pub use apart::apart;
 pub use component::{
-    Component, ComponentGuard, OTHER, UNATTRIBUTED, component_names, dropped_components,
+    Component, ComponentGuard, OTHER, UNATTRIBUTED, component_names, dropped_components, is_derived,
 };
 pub use counters::{ComponentCounts, Counts, SizeCounts, SizeTotal};
 #[cfg(feature = "jemalloc")]

@@ -270,6 +270,12 @@ impl CallSite {
             .store(component::id_of(component), Ordering::Relaxed);
     }
 
+    /// As [`attribute`](Self::attribute), with a name that stands back behind those of scopes and rules where not all can be shown.
+    pub fn attribute_derived(self, component: &str) {
+        let id = component::id_of_derived(component);
+        self.0.attribution.store(id, Ordering::Relaxed);
+    }
+
     /// What was sampled here. Numbers move on while they are read.
     pub fn totals(self) -> SiteTotals {
         let site = self.0;

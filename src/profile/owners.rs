@@ -18,6 +18,9 @@ const MOST_ADDRESSES: usize = 32_768;
 /// Least share of everything sampled that a crate and module must have to become a component by itself.
 const LEAST_SHARE: f64 = 0.005;
 
+/// Component of the exporter itself.
+const OWN: &str = "memory-exporter";
+
 /// What the functions at an address say.
 #[derive(Debug, Clone, Default)]
 struct Verdict {
@@ -78,7 +81,9 @@ impl Owners {
         for (site, verdict) in owners {
             match (verdict.rule, verdict.module) {
                 (Some(rule), _) => site.attribute(&rule),
-                (None, Some(module)) if self.modules.contains(&module) => site.attribute(&module),
+                (None, Some(module)) if self.modules.contains(&module) => {
+                    site.attribute_derived(&module);
+                }
                 (None, Some(_)) => site.attribute(OTHER),
                 (None, None) => site.attribute(UNATTRIBUTED),
             }
@@ -111,7 +116,12 @@ impl Owners {
         });
         let module = functions
             .filter(|function| !is_runtime(function))
-            .find_map(crate_and_module);
+            .find_map(crate_and_module)
+            // What the exporter does on the program's threads, when the program asks it to.
+            .map(|module| match module.split("::").next() {
+                Some(env!("CARGO_CRATE_NAME")) => OWN.to_owned(),
+                _ => module,
+            });
         Verdict {
             rule: rule.map(|name| self.shared(name)),
             module: module.map(|name| self.shared(name)),
@@ -147,7 +157,10 @@ impl Owners {
             })
             .collect();
         new.sort_by(|(_, a), (_, b)| b.total_cmp(a));
-        let room = self.most_modules.saturating_sub(self.modules.len());
+        let derived = (0..heap::component_names().count()).filter(|at| heap::is_derived(*at));
+        let room = self
+            .most_modules
+            .saturating_sub(self.modules.len().max(derived.count()));
         self.modules
             .extend(new.into_iter().take(room).map(|(module, _)| module));
     }
