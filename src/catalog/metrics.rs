@@ -133,7 +133,7 @@ metrics! {
         "Sizes that the program asked for, exact",
         "allocator wrapper";
     ALLOCATION_EFFICIENCY_SCORE = "memory.allocation.efficiency_score", Kind::Gauge, Unit::None, [COMPONENT], Allocations, InProcess,
-        "Share from 0 to 1 of the memory pinned by the live blocks of a component that is live itself",
+        "Share from 0 to 1 of the memory pinned by the live blocks of a component that is live itself; absent while it has few samples",
         "sampled live blocks, weighted by the utilisation of their jemalloc size classes";
     ALLOCATOR_TOTAL_BYTES = "memory.allocator.total_bytes", Kind::Gauge, Unit::Bytes, [COMPONENT], Allocations, InProcess,
         "Live bytes that a component holds, estimated from samples and scaled so that the sum is the heap",

@@ -28,7 +28,7 @@ pub use files::read_small;
 pub use heap::HeapCollector;
 pub use jemalloc::{Bin, JemallocCollector, JemallocReading, Released};
 pub use process::{ProcessCollector, ProcessReading, Target};
-pub use samples::{Held, SMALL_CLASSES, SamplesCollector, SamplesReading};
+pub use samples::{ENOUGH, Held, SMALL_CLASSES, SamplesCollector, SamplesReading};
 
 /// Reads one subject, now.
 pub trait Collector {

@@ -1,5 +1,6 @@
 //! The sampled blocks that are live, by component.
 
+use crate::catalog::MAX_COMPONENTS;
 use crate::heap::{self, Amount};
 
 use super::fold::fold;
@@ -8,6 +9,9 @@ use super::{CollectError, Collector};
 /// Size classes of small blocks on a machine with pages of 4 KiB: 8, then 16 to 128 by 16, then four to each doubling up to 14 KiB.
 pub const SMALL_CLASSES: usize = 36;
 const LARGEST_SMALL: u64 = 14 << 10;
+
+/// Live samples of a component from which on its blocks are judged: a few say more of chance than of the component.
+pub const ENOUGH: u64 = 10;
 
 /// What is known of the samples.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -25,6 +29,10 @@ pub struct SamplesReading {
 pub struct Held {
     /// The component.
     pub component: &'static str,
+    /// Samples of its live blocks.
+    pub samples: u64,
+    /// Whether they are enough to judge its blocks by: [`ENOUGH`], and then half of it, so that this does not waver.
+    pub are_enough: bool,
     /// Its live blocks.
     pub live: Amount,
     /// Of them the small ones by size class: bytes of the class, not those asked for.
@@ -37,6 +45,8 @@ impl Held {
     fn new(component: &'static str) -> Self {
         Self {
             component,
+            samples: 0,
+            are_enough: false,
             live: Amount::default(),
             small_classes: [0.0; SMALL_CLASSES],
             large_classes: 0.0,
@@ -45,6 +55,7 @@ impl Held {
 
     #[allow(clippy::cast_precision_loss, reason = "an estimate")]
     fn add(&mut self, size: u64, weight: f64) {
+        self.samples += 1;
         self.live.objects += weight;
         self.live.bytes += weight * size as f64;
         let class = class_size(size);
@@ -55,8 +66,9 @@ impl Held {
     }
 
     fn merge(&mut self, other: &Self) {
-        self.live.objects += other.live.objects;
-        self.live.bytes += other.live.bytes;
+        self.samples += other.samples;
+        self.are_enough = self.samples >= ENOUGH;
+        self.live = self.live.plus(other.live);
         for (sum, bytes) in self.small_classes.iter_mut().zip(&other.small_classes) {
             *sum += bytes;
         }
@@ -95,12 +107,17 @@ pub(super) fn small_class(class: u64) -> Option<usize> {
 #[derive(Debug)]
 pub struct SamplesCollector {
     max_components: usize,
+    /// By component, whether its samples were enough last time.
+    were_enough: [bool; MAX_COMPONENTS + 2],
 }
 
 impl SamplesCollector {
     /// A collector that shows at most `max_components` named components; the rest counts as `other`.
     pub fn new(max_components: usize) -> Self {
-        Self { max_components }
+        Self {
+            max_components,
+            were_enough: [false; MAX_COMPONENTS + 2],
+        }
     }
 }
 
@@ -125,6 +142,11 @@ impl Collector for SamplesCollector {
                 held.add(sample.size as u64, sample.weight);
             }
         });
+        for (held, were_enough) in components.iter_mut().zip(&mut self.were_enough) {
+            let least = if *were_enough { ENOUGH / 2 } else { ENOUGH };
+            held.are_enough = held.samples >= least;
+            *were_enough = held.are_enough;
+        }
         fold(components, self.max_components, Held::merge);
         Ok(())
     }

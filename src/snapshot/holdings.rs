@@ -44,8 +44,8 @@ impl Snapshot {
         parts.collect()
     }
 
-    /// By component, the share from 0 to 1 of the memory which its live blocks pin that is live itself. A component without live samples
-    /// has none.
+    /// By component, the share from 0 to 1 of the memory which its live blocks pin that is live itself. A component with few live
+    /// samples has none.
     pub fn efficiency(&self) -> Vec<(&'static str, f64)> {
         let (Some(samples), Some(jemalloc)) = (self.samples.get(), self.jemalloc.get()) else {
             return Vec::new();
@@ -70,7 +70,7 @@ fn score(held: &Held, jemalloc: &JemallocReading) -> Option<f64> {
     let pinned = small.fold(held.large_classes, |pinned, (at, bytes)| {
         pinned + bytes / utilisation(jemalloc.bins.get(at))
     });
-    if pinned <= 0.0 || jemalloc.resident == 0 {
+    if !held.are_enough || pinned <= 0.0 || jemalloc.resident == 0 {
         return None;
     }
     let resident = jemalloc.active as f64 / jemalloc.resident as f64;
@@ -91,6 +91,8 @@ mod tests {
         let mut reading = SamplesReading::default();
         reading.components.push(Held {
             component,
+            samples: 10,
+            are_enough: true,
             live: Amount {
                 objects: 1.0,
                 bytes,
@@ -140,7 +142,9 @@ mod tests {
     fn a_score_counts_rounding_gaps_in_slabs_and_idle_pages() {
         let mut component = held("a", 100.0);
         component.small_classes[8] = 128.0;
-        let mut snapshot = snapshot(100, 100, 0, vec![component, held("b", 0.0)]);
+        let mut few = component;
+        (few.component, few.are_enough) = ("few", false);
+        let mut snapshot = snapshot(100, 100, 0, vec![component, held("b", 0.0), few]);
         assert_eq!(snapshot.efficiency(), [("a", 100.0 / 128.0 * 0.8)]);
         let mut jemalloc = snapshot.jemalloc.get().unwrap().clone();
         jemalloc.bins = vec![Bin::default(); 9];
