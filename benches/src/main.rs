@@ -7,6 +7,7 @@
 //! | `hot.rs` | what an allocation costs, against peers |
 //! | `collect.rs` | what a collection and a scrape cost |
 //! | `footprint.rs` | what the exporter costs a process that carries it |
+//! | `truth.rs` | whether what is said of call sites is true, against peers |
 //! | `table.rs` | medians, quartiles, tables |
 
 mod arguments;
@@ -15,6 +16,7 @@ mod footprint;
 mod hot;
 mod programs;
 mod table;
+mod truth;
 
 use std::process::ExitCode;
 
@@ -39,6 +41,9 @@ fn main() -> ExitCode {
     }
     if ["all", "footprint"].contains(&arguments.what.as_str()) {
         footprint::run(&arguments);
+    }
+    if ["all", "truth"].contains(&arguments.what.as_str()) {
+        truth::run();
     }
     ExitCode::SUCCESS
 }
