@@ -9,6 +9,7 @@
 //! | `unwind.rs` | what a stack costs, by unwinder |
 //! | `profiles.rs` | what a profile costs, and what the instrument takes |
 //! | `footprint.rs` | what the exporter costs a process that carries it |
+//! | `truth.rs` | whether what is said of call sites is true, against peers |
 //! | `table.rs` | medians, quartiles, tables |
 
 mod arguments;
@@ -18,6 +19,7 @@ mod hot;
 mod profiles;
 mod programs;
 mod table;
+mod truth;
 mod unwind;
 
 use std::process::ExitCode;
@@ -49,6 +51,9 @@ fn main() -> ExitCode {
     }
     if is_wanted("footprint") {
         footprint::run(&arguments);
+    }
+    if is_wanted("truth") {
+        truth::run();
     }
     ExitCode::SUCCESS
 }

@@ -10,7 +10,7 @@ use crate::catalog::{BUCKETS, OPERATIONS};
 use crate::heap::Amount;
 
 use super::allocation::{AllocationInput, EarlierSite, Frame, SiteReading, Window, sound};
-use super::estimate::{Interval, float, interval, median, ratio, unseen, variance};
+use super::estimate::{Doubt, Interval, float, interval, median, ratio, unseen};
 
 /// Index of `alloc_zeroed` in [`OPERATIONS`].
 pub(crate) const ALLOC_ZEROED: usize = 1;
@@ -254,11 +254,11 @@ impl<'a> Gathering<'a> {
             Share::of(self.sum(freed), allocated.minus(self.sum(undecided)))
         };
         let live_interval = if live.bytes > 0.0 {
-            let variances = self
+            let doubts = self
                 .sites
                 .iter()
-                .map(|site| variance(site.live.sound(), site.live_samples));
-            interval(live.bytes, variances.sum())
+                .map(|site| Doubt::of(site.live.sound(), site.live_samples));
+            interval(live.bytes, doubts.fold(Doubt::default(), Doubt::plus))
         } else {
             unseen(allocated, samples)
         };

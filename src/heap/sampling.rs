@@ -14,6 +14,7 @@ use super::{component::ComponentId, filter, live, sites, threads};
 
 /// Mean number of bytes between two samples; 0 = none are taken.
 static INTERVAL: AtomicU64 = AtomicU64::new(0);
+/// Where the next thread's random numbers start; 0 = anywhere.
 static SEED: AtomicU64 = AtomicU64::new(0);
 /// Samples that could not be followed because there was no room.
 static DROPPED: AtomicU64 = AtomicU64::new(0);
@@ -26,7 +27,7 @@ pub struct SamplingOptions {
     pub interval: u64,
     /// Most samples that are followed at once, up to [`MOST_LIVE_SAMPLES`](super::MOST_LIVE_SAMPLES).
     pub max_live_samples: usize,
-    /// Start of the random numbers, for tests that must be repeatable; by default each thread has its own.
+    /// Start of the random numbers, for tests that must be repeatable; each further thread starts further on. By default, and with 0: anywhere.
     pub seed: Option<u64>,
 }
 
@@ -241,11 +242,14 @@ impl Sampler {
     /// SplitMix64.
     fn random(&self) -> u64 {
         const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
+        const BETWEEN_THREADS: u64 = 0xd1b5_4a32_d192_ed03;
         let mut state = self.random.load(Ordering::Relaxed);
         if state == 0 {
-            let seed = SEED.load(Ordering::Relaxed);
-            let own = std::ptr::from_ref(self) as u64;
-            state = if seed == 0 { own ^ now() } else { seed };
+            state = match SEED.load(Ordering::Relaxed) {
+                0 => std::ptr::from_ref(self) as u64 ^ now(),
+                // Threads that drew the same gaps would err together.
+                _ => SEED.fetch_add(BETWEEN_THREADS, Ordering::Relaxed),
+            };
         }
         state = state.wrapping_add(STEP);
         self.random.store(state, Ordering::Relaxed);
@@ -393,4 +397,22 @@ fn now() -> u64 {
     // SAFETY: `time` is valid for writing.
     unsafe { libc::clock_gettime(CLOCK, &raw mut time) };
     time.tv_sec.cast_unsigned() * 1_000_000_000 + time.tv_nsec.cast_unsigned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_seed_repeats_itself_and_no_two_threads_draw_the_same() {
+        let draw = || {
+            SEED.store(7, Ordering::Relaxed);
+            let threads = [Sampler::new(), Sampler::new(), Sampler::new()];
+            threads.map(|sampler| sampler.random())
+        };
+        let first = draw();
+        assert_eq!(draw(), first);
+        assert!(first[0] != first[1] && first[1] != first[2] && first[0] != first[2]);
+        SEED.store(0, Ordering::Relaxed);
+    }
 }

@@ -64,6 +64,30 @@ impl Scraper {
     }
 }
 
+/// Asks once for a path, or again while the exporter is busy, and returns the body.
+///
+/// # Errors
+/// The connection breaks, or the answer is neither 200 nor 429.
+pub fn get(address: SocketAddr, path: &str) -> io::Result<String> {
+    loop {
+        let mut connection = TcpStream::connect(address)?;
+        connection.set_read_timeout(Some(Duration::from_secs(60)))?;
+        write!(
+            connection,
+            "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
+        )?;
+        let mut answer = String::new();
+        connection.read_to_string(&mut answer)?;
+        if answer.starts_with("HTTP/1.1 429") {
+            std::thread::sleep(Duration::from_millis(100));
+            continue;
+        }
+        let (fields, body) = answer.split_once("\r\n\r\n").unwrap_or_default();
+        head(fields.as_bytes())?;
+        return Ok(body.to_owned());
+    }
+}
+
 /// The length that the head of an answer promises.
 fn head(head: &[u8]) -> io::Result<usize> {
     let malformed = |what| io::Error::new(io::ErrorKind::InvalidData, what);
