@@ -1,7 +1,7 @@
 //! Building the programs that are measured, and talking to them.
 
 use std::io::{BufRead, BufReader, Lines, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 /// All functions begin at a cache line, those of jemalloc too. Where a function happens to lie can be worth several per cent of a
@@ -17,6 +17,15 @@ fn home() -> &'static Path {
 const USUAL: &str = "target/contenders";
 /// Folder of the programs that [`build_with_frame_pointers`] builds.
 const WITH_FRAME_POINTERS: &str = "target/frame-pointers";
+
+/// Where a program is after [`build`].
+pub(crate) fn path(program: &str) -> PathBuf {
+    path_in(USUAL, program)
+}
+
+fn path_in(folder: &str, program: &str) -> PathBuf {
+    home().join(folder).join("release").join(program)
+}
 
 /// Builds all programs; the one with its own build of jemalloc only if it is wanted, and in a run of its own, so that its features are
 /// not unified with those of the others.
@@ -78,8 +87,7 @@ impl Program {
         arguments: &[String],
         environment: &[(&str, String)],
     ) -> Self {
-        let path = home().join(folder).join("release").join(program);
-        let mut child = Command::new(path)
+        let mut child = Command::new(path_in(folder, program))
             .args(arguments)
             .envs(environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::piped())

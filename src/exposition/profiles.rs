@@ -273,7 +273,13 @@ pub(super) async fn build<T: Send + 'static>(
         ApiError::new(StatusCode::TOO_MANY_REQUESTS, busy, "try again in a second")
             .with_header(header::RETRY_AFTER, "1")
     })?;
-    let built = tokio::task::spawn_blocking(move || heap::apart(|| work(&build))).await;
+    let worker = move || {
+        heap::apart(|| {
+            build.attribute();
+            work(&build)
+        })
+    };
+    let built = tokio::task::spawn_blocking(worker).await;
     built.map_err(|error| {
         tracing::error!(%error, "profile cannot be built");
         internal()

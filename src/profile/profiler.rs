@@ -150,12 +150,19 @@ impl Build {
         stacks.collect()
     }
 
+    /// Finds the components of call sites that are new, so that what is built next has them.
+    pub fn attribute(&self) {
+        if Owners::is_due() {
+            let mut owners = lock(&self.profiler.owners);
+            owners.0.attribute(|addresses| self.symbols(addresses));
+        }
+    }
+
     /// Does what [`Profiler::is_due`] says.
     pub fn work(&self, now: SystemTime) {
         if self.profiler.is_attributing_due(now) {
-            let mut owners = lock(&self.profiler.owners);
-            let (owners, schedule) = &mut *owners;
-            owners.attribute(|addresses| self.symbols(addresses));
+            self.attribute();
+            let schedule = &mut lock(&self.profiler.owners).1;
             schedule.next = now + schedule.wait;
             schedule.wait = (schedule.wait * 2).min(LONGEST_WAIT);
         }
