@@ -7,54 +7,24 @@
 //!
 //! | file | holds |
 //! |---|---|
-//! | `modules.rs` | the program and its libraries: where their code and their unwind tables are |
-//! | `rules.rs` | from an address to the rule that leaves its frame, and the cache |
-//! | `registers.rs` | the registers at the start, and where a thread's stack ends |
-//! | `system.rs` | elsewhere than on Linux: the unwinder of the platform |
+//! | `tables/` | the above, on Linux |
+//! | `system.rs` | elsewhere: the unwinder of the platform |
 
 #[cfg(all(
     target_os = "linux",
     any(target_arch = "x86_64", target_arch = "aarch64")
 ))]
-mod modules;
-#[cfg(all(
-    target_os = "linux",
-    any(target_arch = "x86_64", target_arch = "aarch64")
-))]
-mod registers;
-#[cfg(all(
-    target_os = "linux",
-    any(target_arch = "x86_64", target_arch = "aarch64")
-))]
-mod rules;
+mod tables;
 #[cfg(not(all(
     target_os = "linux",
     any(target_arch = "x86_64", target_arch = "aarch64")
 )))]
-mod system;
-
-#[cfg(all(
-    target_os = "linux",
-    any(target_arch = "x86_64", target_arch = "aarch64")
-))]
-pub(super) use modules::refresh;
-#[cfg(all(
-    target_os = "linux",
-    any(target_arch = "x86_64", target_arch = "aarch64")
-))]
-pub(super) use registers::stack_end;
-#[cfg(all(
-    target_os = "linux",
-    any(target_arch = "x86_64", target_arch = "aarch64")
-))]
-pub(super) use rules::capture;
-#[cfg(not(all(
-    target_os = "linux",
-    any(target_arch = "x86_64", target_arch = "aarch64")
-)))]
-pub(super) use system::{capture, refresh, stack_end};
+#[path = "system.rs"]
+mod tables;
 
 use std::mem::MaybeUninit;
+
+pub(super) use tables::{capture, refresh, stack_end};
 
 /// Most frames of a stack; what lies further out is cut off, and the stack says so.
 pub const MAX_DEPTH: usize = 128;

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use gimli::{CfaRule, EhFrame, Register, RegisterRule, UnwindContext, UnwindSection};
 
-use super::Stack;
+use super::super::Stack;
 use super::modules;
 use super::registers::Registers;
 
