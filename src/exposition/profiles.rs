@@ -49,15 +49,15 @@ pub(super) async fn pprof(
     let seconds = seconds(&parameters)?;
     let is_text = choice(&parameters, "debug", &[("0", false), ("1", true)])?.unwrap_or(false);
     let component = component(&parameters)?;
-    let moment = match seconds {
+    let (moment, build) = match seconds {
         Some(seconds) => {
             let moment = Moment::now();
             sleep(seconds).await;
-            Some(moment)
+            (Some(moment), turn(profiler).await)
         }
-        None => None,
+        None => (None, permission(profiler)?),
     };
-    let body = build(profiler, move |build| {
+    let body = built(build, move |build| {
         let mut profile = moment.as_ref().map_or_else(Profile::now, Profile::since);
         if let Some(component) = component {
             profile = profile.of_component(&component);
@@ -268,11 +268,32 @@ pub(super) async fn build<T: Send + 'static>(
     profiler: &Arc<Profiler>,
     work: impl FnOnce(&Build) -> T + Send + 'static,
 ) -> Result<T, ApiError> {
-    let build = profiler.begin().ok_or_else(|| {
+    built(permission(profiler)?, work).await
+}
+
+fn permission(profiler: &Arc<Profiler>) -> Result<Build, ApiError> {
+    profiler.begin().ok_or_else(|| {
         let busy = "another profile is being built, and each takes memory for its symbols";
         ApiError::new(StatusCode::TOO_MANY_REQUESTS, busy, "try again in a second")
             .with_header(header::RETRY_AFTER, "1")
-    })?;
+    })
+}
+
+/// Permission as soon as it is to be had: who has waited for a difference would lose it by being told to try again. What is being built
+/// ends, and the request has its time-out.
+async fn turn(profiler: &Arc<Profiler>) -> Build {
+    loop {
+        if let Some(build) = profiler.begin() {
+            return build;
+        }
+        sleep(Duration::from_millis(20)).await;
+    }
+}
+
+async fn built<T: Send + 'static>(
+    build: Build,
+    work: impl FnOnce(&Build) -> T + Send + 'static,
+) -> Result<T, ApiError> {
     let built = tokio::task::spawn_blocking(move || heap::apart(|| work(&build))).await;
     built.map_err(|error| {
         tracing::error!(%error, "profile cannot be built");
