@@ -18,6 +18,7 @@
 //! | `oracle.rs` | OpenTelemetry's own exporter sends the same messages |
 //! | `names.rs` | names, prefix and labels are the same on both ways |
 //! | `profiles.rs` | what a decoder of somebody else's finds in a profile of the example |
+//! | `bare.rs` | profiles of the example where it has little: no symbols, nothing to write to |
 //!
 //! | file | holds |
 //! |---|---|
@@ -31,6 +32,7 @@
 #![cfg(all(feature = "production", target_os = "linux"))]
 
 mod against_prometheus;
+mod bare;
 mod deltas;
 mod environment;
 mod faults;
