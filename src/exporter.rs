@@ -19,7 +19,7 @@ use crate::config::{Auto, Config, Resource};
 use crate::error::Error;
 use crate::exposition::{self, Api, Bound, MemoryCollector, Session, TextOptions};
 use crate::heap::{self, Component, SamplingOptions};
-use crate::profile::Profiler;
+use crate::profile::{Asker, Profiler};
 use crate::snapshot::{History, Recorder, SamplerOptions, Snapshot};
 
 /// What the exporter itself allocates counts for this component.
@@ -317,7 +317,7 @@ fn look(profiler: &Arc<Profiler>) {
     profiler.tick();
     let now = SystemTime::now();
     if profiler.is_due(now)
-        && let Some(build) = profiler.begin()
+        && let Ok(build) = profiler.begin(Asker::Ticker)
     {
         tokio::task::spawn_blocking(move || heap::apart(|| build.work(now)));
     }

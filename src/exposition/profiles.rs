@@ -13,7 +13,7 @@ use warp::reply::Response;
 use crate::config::parse_size;
 use crate::heap::{self, SamplingOptions};
 use crate::profile::{
-    Build, Decoded, Folded, Frames, Moment, Profile, Profiler, SampleType, Stored, decode,
+    Asker, Build, Decoded, Folded, Frames, Moment, Profile, Profiler, SampleType, Stored, decode,
 };
 
 use super::graphs::{Form, Graph, document, download, text, written};
@@ -21,6 +21,8 @@ use super::handlers::{Api, internal};
 use super::json::{ApiError, answer, timestamp};
 use super::query::{Parameters, bad_parameter, choice, duration, parameters};
 
+/// Between two looks whether something can be built.
+const PAUSE: Duration = Duration::from_millis(20);
 const SECOND: Duration = Duration::from_secs(1);
 /// Longest difference that is waited for, and furthest look back.
 const HOUR: Duration = Duration::from_secs(3600);
@@ -49,15 +51,15 @@ pub(super) async fn pprof(
     let seconds = seconds(&parameters)?;
     let is_text = choice(&parameters, "debug", &[("0", false), ("1", true)])?.unwrap_or(false);
     let component = component(&parameters)?;
-    let moment = match seconds {
+    let (moment, build) = match seconds {
         Some(seconds) => {
             let moment = Moment::now();
             sleep(seconds).await;
-            Some(moment)
+            (Some(moment), turn(profiler).await)
         }
-        None => None,
+        None => (None, permission(profiler).await?),
     };
-    let body = build(profiler, move |build| {
+    let body = built(build, move |build| {
         let mut profile = moment.as_ref().map_or_else(Profile::now, Profile::since);
         if let Some(component) = component {
             profile = profile.of_component(&component);
@@ -268,11 +270,41 @@ pub(super) async fn build<T: Send + 'static>(
     profiler: &Arc<Profiler>,
     work: impl FnOnce(&Build) -> T + Send + 'static,
 ) -> Result<T, ApiError> {
-    let build = profiler.begin().ok_or_else(|| {
-        let busy = "another profile is being built, and each takes memory for its symbols";
-        ApiError::new(StatusCode::TOO_MANY_REQUESTS, busy, "try again in a second")
-            .with_header(header::RETRY_AFTER, "1")
-    })?;
+    built(permission(profiler).await?, work).await
+}
+
+/// Permission to build, or 429 while another request's profile is being built. What the ticker builds is waited for: it ends by itself
+/// soon, and nobody would understand the refusal.
+async fn permission(profiler: &Arc<Profiler>) -> Result<Build, ApiError> {
+    loop {
+        match profiler.begin(Asker::Request) {
+            Ok(build) => return Ok(build),
+            Err(Asker::Ticker) => sleep(PAUSE).await,
+            Err(Asker::Request) => {
+                let busy = "another profile is being built, and each takes memory for its symbols";
+                let help = "try again in a second";
+                return Err(ApiError::new(StatusCode::TOO_MANY_REQUESTS, busy, help)
+                    .with_header(header::RETRY_AFTER, "1"));
+            }
+        }
+    }
+}
+
+/// Permission as soon as it is to be had: who has waited for a difference would lose it by being told to try again. What is being built
+/// ends, and the request has its time-out.
+async fn turn(profiler: &Arc<Profiler>) -> Build {
+    loop {
+        match profiler.begin(Asker::Request) {
+            Ok(build) => return build,
+            Err(_) => sleep(PAUSE).await,
+        }
+    }
+}
+
+async fn built<T: Send + 'static>(
+    build: Build,
+    work: impl FnOnce(&Build) -> T + Send + 'static,
+) -> Result<T, ApiError> {
     let worker = move || {
         heap::apart(|| {
             build.attribute();

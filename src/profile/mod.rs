@@ -36,7 +36,7 @@ pub use folded::{Folded, Frames};
 pub use levels::{Level, Moment};
 pub use names::{crate_and_module, is_runtime};
 pub use pprof::{DecodeError, Decoded, SampleType, StoredSample, decode, encode};
-pub use profiler::{Build, Profiler};
+pub use profiler::{Asker, Build, Profiler};
 pub use store::{Stored, Trigger};
 pub use symbolizer::Symbolizer;
 pub use symbols::{FrameRef, Function, Location, Mapping, Symbols};

@@ -1,7 +1,6 @@
 //! The one who builds profiles. Symbols take memory and time, so one profile is built at a time; who comes meanwhile is told so.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -22,13 +21,22 @@ const SHORTEST_WAIT: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub struct Profiler {
     proc: PathBuf,
-    building: AtomicBool,
+    building: Mutex<Option<Asker>>,
     levels: Mutex<Levels>,
     owners: Mutex<(Owners, Schedule)>,
     store: Mutex<Store>,
     /// How often a profile is kept; `None` = only when asked.
     continuous: Option<Duration>,
     started: SystemTime,
+}
+
+/// For whom something is built.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asker {
+    /// Somebody who waits for the answer.
+    Request,
+    /// The exporter's own ticker.
+    Ticker,
 }
 
 /// When owners are searched for next. New call sites are many at first and few later, and each search costs the reading of symbols.
@@ -49,7 +57,7 @@ impl Profiler {
         };
         Arc::new(Self {
             proc: proc.to_path_buf(),
-            building: AtomicBool::new(false),
+            building: Mutex::default(),
             levels: Mutex::default(),
             owners: Mutex::new((owners, schedule)),
             store: Mutex::new(Store::new(config.profiles.keep)),
@@ -61,12 +69,21 @@ impl Profiler {
         })
     }
 
-    /// Permission to build, or `None` while something is being built.
-    pub fn begin(self: &Arc<Self>) -> Option<Build> {
-        let was_building = self.building.swap(true, Ordering::AcqRel);
-        (!was_building).then(|| Build {
-            profiler: Arc::clone(self),
-        })
+    /// Permission to build.
+    ///
+    /// # Errors
+    /// For whom something is being built.
+    pub fn begin(self: &Arc<Self>, asker: Asker) -> Result<Build, Asker> {
+        let mut building = lock(&self.building);
+        match *building {
+            Some(other) => Err(other),
+            None => {
+                *building = Some(asker);
+                Ok(Build {
+                    profiler: Arc::clone(self),
+                })
+            }
+        }
     }
 
     /// When this began to look.
@@ -122,7 +139,7 @@ pub struct Build {
 
 impl Drop for Build {
     fn drop(&mut self) {
-        self.profiler.building.store(false, Ordering::Release);
+        *lock(&self.profiler.building) = None;
     }
 }
 

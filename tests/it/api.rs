@@ -6,27 +6,27 @@ use memory_exporter::Peer;
 use memory_exporter::{Config, Exporter, Target};
 use serde_json::Value;
 
-fn exporter() -> Exporter {
+pub(crate) fn exporter() -> Exporter {
     Exporter::builder(Config::production())
         .without_server()
         .start()
         .unwrap()
 }
 
-struct Answer {
-    status: u16,
-    headers: warp::http::HeaderMap,
-    body: Vec<u8>,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: warp::http::HeaderMap,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Answer {
-    fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         assert_eq!(self.headers["content-type"], "application/json");
         serde_json::from_slice(&self.body).unwrap()
     }
 }
 
-async fn send(
+pub(crate) async fn send(
     exporter: &Exporter,
     method: &str,
     path: &str,

@@ -5,9 +5,16 @@ use std::time::Duration;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Bytes;
 use hyper::header::{ACCEPT, CONTENT_TYPE};
+use hyper::http::StatusCode;
+use hyper::http::response::Parts;
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 use serde_json::Value;
+
+use crate::wait::eventually;
+
+/// Longest wait for an answer: a profile of a debug build on a busy machine takes seconds.
+const BOUND: Duration = Duration::from_secs(30);
 
 /// An answer.
 #[derive(Debug)]
@@ -19,6 +26,31 @@ pub(crate) struct Answer {
 
 /// GET, or why not.
 pub(crate) fn try_get(url: &str, accept: &str) -> Result<Answer, String> {
+    let (parts, body) = fetch(url, accept)?;
+    let content_type = parts.headers.get(CONTENT_TYPE);
+    Ok(Answer {
+        status: parts.status.as_u16(),
+        content_type: content_type
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default()
+            .to_owned(),
+        body: String::from_utf8_lossy(&body).into_owned(),
+    })
+}
+
+/// GET of a file that must be there, as it was sent. Tries again while it is told to.
+pub(crate) fn download(url: &str) -> Bytes {
+    eventually(&format!("GET {url}"), || {
+        let (parts, body) = fetch(url, "*/*").unwrap_or_else(|error| panic!("GET {url}: {error}"));
+        if parts.status == StatusCode::TOO_MANY_REQUESTS {
+            return None;
+        }
+        assert_eq!(parts.status, 200, "GET {url}: {body:?}");
+        Some(body)
+    })
+}
+
+fn fetch(url: &str, accept: &str) -> Result<(Parts, Bytes), String> {
     let request = hyper::Request::get(url)
         .header(ACCEPT, accept)
         .body(Full::<Bytes>::default())
@@ -29,7 +61,7 @@ pub(crate) fn try_get(url: &str, accept: &str) -> Result<Answer, String> {
         .expect("a runtime");
     runtime.block_on(async {
         let client = Client::builder(TokioExecutor::new()).build_http();
-        let answer = tokio::time::timeout(Duration::from_secs(10), async {
+        let answer = tokio::time::timeout(BOUND, async {
             let answer = client.request(request).await?;
             let (parts, body) = answer.into_parts();
             let body = body.collect().await.map(|body| body.to_bytes());
@@ -39,16 +71,7 @@ pub(crate) fn try_get(url: &str, accept: &str) -> Result<Answer, String> {
             .await
             .map_err(|elapsed| elapsed.to_string())?
             .map_err(|error| format!("{error:?}"))?;
-        let body = body.map_err(|error| error.to_string())?;
-        let content_type = parts.headers.get(CONTENT_TYPE);
-        Ok(Answer {
-            status: parts.status.as_u16(),
-            content_type: content_type
-                .and_then(|value| value.to_str().ok())
-                .unwrap_or_default()
-                .to_owned(),
-            body: String::from_utf8_lossy(&body).into_owned(),
-        })
+        Ok((parts, body.map_err(|error| error.to_string())?))
     })
 }
 

@@ -17,6 +17,8 @@
 //! | `environment.rs` | the standard variables, in processes of their own |
 //! | `oracle.rs` | OpenTelemetry's own exporter sends the same messages |
 //! | `names.rs` | names, prefix and labels are the same on both ways |
+//! | `profiles.rs` | what a decoder of somebody else's finds in a profile of the example |
+//! | `bare.rs` | profiles of the example where it has little: no symbols, nothing to write to |
 //!
 //! | file | holds |
 //! |---|---|
@@ -24,11 +26,13 @@
 //! | `stores.rs`, `http.rs` | asking the peers |
 //! | `receiver/` | the receiver in this process |
 //! | `pushing.rs`, `log.rs` | exporters in this process, and what they log |
+//! | `pprof.rs`, `pprof.py` | profiles, as that decoder reads them |
 //! | `series.rs`, `wait.rs` | series in one form; waiting with a bound |
 
 #![cfg(all(feature = "production", target_os = "linux"))]
 
 mod against_prometheus;
+mod bare;
 mod deltas;
 mod environment;
 mod faults;
@@ -38,6 +42,8 @@ mod names;
 mod oracle;
 mod outage;
 mod parity;
+mod pprof;
+mod profiles;
 mod programs;
 mod pushing;
 mod receiver;

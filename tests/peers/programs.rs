@@ -39,6 +39,11 @@ pub(crate) fn python() -> PathBuf {
     peer("python/bin/python")
 }
 
+/// The folder of `profile_pb2`, which reads pprof.
+pub(crate) fn pprof_decoder() -> PathBuf {
+    peer("decoder")
+}
+
 /// A port that was free a moment ago. It lies below those that the kernel gives away, so nobody gets it by chance while it is not in
 /// use. Starters try again with another one when somebody was faster.
 pub(crate) fn free_port() -> u16 {

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::process::Command;
 
+use tempfile::TempDir;
+
 use crate::http;
 use crate::programs::Program;
 use crate::series::{self, Series};
@@ -26,11 +28,15 @@ fn built(name: &str) -> PathBuf {
     path
 }
 
+/// The example, as a program.
+pub(crate) fn example() -> PathBuf {
+    built("examples/leaky_service")
+}
+
 /// A command with an environment that holds what it is given and nothing else.
-fn command(name: &str, config: &str, environment: &[(&str, &str)]) -> (tempfile::TempDir, Command) {
+fn command(mut command: Command, config: &str, environment: &[(&str, &str)]) -> (TempDir, Command) {
     let directory = tempfile::tempdir().expect("a directory");
     std::fs::write(directory.path().join("config.yaml"), config).expect("its configuration");
-    let mut command = Command::new(built(name));
     command
         .env_clear()
         .envs(environment.iter().copied())
@@ -49,7 +55,17 @@ pub(crate) struct Service {
 impl Service {
     /// The example.
     pub(crate) fn leaky(config: &str, environment: &[(&str, &str)], arguments: &[&str]) -> Self {
-        let (directory, mut command) = command("examples/leaky_service", config, environment);
+        Self::leaky_by(Command::new(example()), config, environment, arguments)
+    }
+
+    /// The example, started by a command that takes its arguments.
+    pub(crate) fn leaky_by(
+        starter: Command,
+        config: &str,
+        environment: &[(&str, &str)],
+        arguments: &[&str],
+    ) -> Self {
+        let (directory, mut command) = command(starter, config, environment);
         command.args(arguments);
         let mut program = Program::start("leaky_service", directory, command);
         let address = address(&mut program, "listening on http://", Program::stdout);
@@ -65,7 +81,8 @@ impl Service {
 
     /// The binary, which may refuse to start.
     pub(crate) fn alone_unchecked(config: &str, environment: &[(&str, &str)]) -> Program {
-        let (directory, command) = command("memory-exporter", config, environment);
+        let (directory, command) =
+            command(Command::new(built("memory-exporter")), config, environment);
         Program::start("memory-exporter", directory, command)
     }
 

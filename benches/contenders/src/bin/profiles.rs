@@ -7,7 +7,7 @@ use std::hint::black_box;
 use memory_exporter::Config;
 use memory_exporter::heap::{self, SamplingOptions};
 use memory_exporter::profile::flamegraph::{self, FlamegraphOptions};
-use memory_exporter::profile::{Frames, Profile, Profiler, SampleType};
+use memory_exporter::profile::{Asker, Frames, Profile, Profiler, SampleType};
 use workload::system::thread_cpu_time;
 
 #[global_allocator]
@@ -39,7 +39,9 @@ fn main() {
     println!("reserved_kib {}", heap::reserved_bytes() >> 10);
 
     let profiler = Profiler::new(&Config::production(), "/proc".as_ref());
-    let build = profiler.begin().expect("nobody else builds");
+    let build = profiler
+        .begin(Asker::Request)
+        .expect("nobody else builds");
     let before = anonymous_kib();
     let (capture, profile) = timed(Profile::now);
     println!("capture_ms {capture}");
