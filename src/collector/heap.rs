@@ -3,15 +3,13 @@
 use crate::heap::{self, ComponentCounts, Counts};
 
 use super::fold::fold;
-use super::split::Split;
-use super::{CollectError, Collector};
+use super::{CollectError, Collector, split};
 
 /// Reads what [`Allocator`](crate::Allocator) has counted in this process.
 #[derive(Debug)]
 pub struct HeapCollector {
     max_components: usize,
     installed: bool,
-    split: Split,
 }
 
 impl HeapCollector {
@@ -20,7 +18,6 @@ impl HeapCollector {
         Self {
             max_components,
             installed: heap::is_installed(),
-            split: Split::default(),
         }
     }
 }
@@ -36,8 +33,7 @@ impl Collector for HeapCollector {
                 "memory_exporter::Allocator is not the global allocator of this process",
             ));
         }
-        heap::read(reading);
-        self.split.apply(&mut reading.components);
+        split::read(reading);
         fold(&mut reading.components, self.max_components, merge);
         Ok(())
     }

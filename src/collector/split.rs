@@ -3,8 +3,10 @@
 //! What was counted since the last reading is shared out in proportion to what was sampled meanwhile; where that is nothing, to what was
 //! sampled so far. What has been given to a component stays with it, so no counter ever falls.
 
+use std::sync::{Mutex, PoisonError};
+
 use crate::catalog::{BUCKETS, OPERATIONS};
-use crate::heap::{self, ComponentCounts, SizeCounts, UNATTRIBUTED};
+use crate::heap::{self, ComponentCounts, Counts, SizeCounts, UNATTRIBUTED};
 
 /// Sampled objects by size bucket, and bytes, of each operation.
 type Estimates = [[f64; BUCKETS + 1]; OPERATIONS.len()];
@@ -13,9 +15,19 @@ type Cells = [[u64; BUCKETS + 1]; OPERATIONS.len()];
 
 const BYTES: usize = BUCKETS;
 
-/// What was shared out so far.
-#[derive(Debug, Default)]
-pub(super) struct Split {
+/// What was shared out so far. There is one for the process, as there is one set of counters: whoever reads them reads the same.
+static SPLIT: Mutex<Split> = Mutex::new(Split::new());
+
+/// Reads all counters, and shares out what stands under [`UNATTRIBUTED`].
+pub(super) fn read(counts: &mut Counts) {
+    // Locked before the counters are read: who reads later also shares out later.
+    let mut split = SPLIT.lock().unwrap_or_else(PoisonError::into_inner);
+    heap::read(counts);
+    split.apply(&mut counts.components);
+}
+
+#[derive(Debug)]
+struct Split {
     /// By component, in the order of their names; the first is [`UNATTRIBUTED`].
     before: Vec<Estimates>,
     now: Vec<Estimates>,
@@ -25,8 +37,16 @@ pub(super) struct Split {
 }
 
 impl Split {
-    /// Shares out what stands under [`UNATTRIBUTED`], the first of `components`.
-    pub(super) fn apply(&mut self, components: &mut [ComponentCounts]) {
+    const fn new() -> Self {
+        Self {
+            before: Vec::new(),
+            now: Vec::new(),
+            given: Vec::new(),
+            weights: Vec::new(),
+        }
+    }
+
+    fn apply(&mut self, components: &mut [ComponentCounts]) {
         let Some(unattributed) = components
             .first()
             .filter(|first| first.name == UNATTRIBUTED)
@@ -67,7 +87,9 @@ impl Split {
         for estimates in [&mut self.before, &mut self.now] {
             estimates.resize(components, Default::default());
         }
-        self.given.resize(components, Default::default());
+        // A reading that began earlier may know of fewer components; what they were given stays.
+        let known = self.given.len().max(components);
+        self.given.resize(known, Default::default());
         for site in heap::call_sites() {
             if site.is_scoped() || site.is_unresolved() {
                 continue;

@@ -9,8 +9,9 @@ use std::ptr;
 use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};
 
 use super::arena;
+use super::clock::now;
 use super::filter::PAGE;
-use super::site::Site;
+use super::site::{CallSite, Site};
 
 /// Keys that stand on one cache line.
 const WAYS: usize = 8;
@@ -135,8 +136,35 @@ pub(super) fn count() -> usize {
     LIVE.load(Ordering::Relaxed)
 }
 
+/// A sampled block that is live.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct LiveSample {
+    /// Where it was allocated.
+    pub site: CallSite,
+    /// Its size in bytes.
+    pub size: usize,
+    /// How many blocks of its size it stands for.
+    pub weight: f64,
+    /// Its age in nanoseconds.
+    pub age: u64,
+}
+
+/// Calls `visit` with each sampled block that is live.
+pub fn each_live_sample(mut visit: impl FnMut(LiveSample)) {
+    let now = now();
+    each(|record| {
+        visit(LiveSample {
+            site: CallSite(record.site),
+            size: record.size,
+            weight: record.weight.into(),
+            age: now.saturating_sub(record.birth),
+        });
+    });
+}
+
 /// Calls `visit` with each record. One that is inserted or removed meanwhile is seen as a whole or not at all.
-pub(super) fn each(mut visit: impl FnMut(&Record)) {
+fn each(mut visit: impl FnMut(&Record)) {
     for bucket in tables().flatten() {
         for way in 0..WAYS {
             if let Some(record) = bucket.read(way) {

@@ -13,6 +13,7 @@
 //! | `scope.rs` | components around futures |
 //! | `layer.rs` | components from `tracing` spans |
 //! | `sampling.rs` | which allocations are sampled, and what becomes of the samples |
+//! | `clock.rs` | the clock that ages are told by |
 //! | `filter.rs` | what a free of a block that is not sampled pays |
 //! | `live.rs` | the sampled blocks that are live |
 //! | `site.rs`, `sites.rs` | call sites, and how they are found |
@@ -28,6 +29,7 @@ mod amount;
 #[cfg(feature = "jemalloc")]
 mod apart;
 mod arena;
+mod clock;
 mod component;
 mod counters;
 mod filter;
@@ -55,10 +57,10 @@ pub use counters::{ComponentCounts, Counts, SizeCounts, SizeTotal};
 pub use jemalloc::Jemalloc;
 #[cfg(feature = "spans")]
 pub use layer::ComponentLayer;
-pub use live::MOST_LIVE_SAMPLES;
+pub use live::{LiveSample, MOST_LIVE_SAMPLES, each_live_sample};
 pub use sampling::{
-    LiveSample, SamplingOptions, call_sites, dropped_samples, each_live_sample, live_samples,
-    refresh_modules, sample, sample_interval, unsampled_bytes,
+    SamplingOptions, call_sites, dropped_samples, live_samples, refresh_modules, sample,
+    sample_interval, unsampled_bytes,
 };
 pub use scope::{InComponent, Scoped};
 pub use site::{CallSite, SiteTotals};

@@ -7,6 +7,7 @@
 use std::alloc::Layout;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
 
+use super::clock::now;
 use super::counters::{Counters, Counts, LONGEST_QUICK, Operation, SizeCounters};
 use super::live::Record;
 use super::unwind::{self, Stack};
@@ -98,33 +99,6 @@ pub fn live_samples() -> u64 {
 /// Samples so far that could not be followed because [`SamplingOptions::max_live_samples`] were live, or memory was not to be had.
 pub fn dropped_samples() -> u64 {
     DROPPED.load(Ordering::Relaxed)
-}
-
-/// A sampled block that is live.
-#[derive(Debug, Clone, Copy)]
-#[non_exhaustive]
-pub struct LiveSample {
-    /// Where it was allocated.
-    pub site: super::CallSite,
-    /// Its size in bytes.
-    pub size: usize,
-    /// How many blocks of its size it stands for.
-    pub weight: f64,
-    /// Its age in nanoseconds.
-    pub age: u64,
-}
-
-/// Calls `visit` with each sampled block that is live.
-pub fn each_live_sample(mut visit: impl FnMut(LiveSample)) {
-    let now = now();
-    live::each(|record| {
-        visit(LiveSample {
-            site: super::CallSite(record.site),
-            size: record.size,
-            weight: record.weight.into(),
-            age: now.saturating_sub(record.birth),
-        });
-    });
 }
 
 /// All call sites that were ever sampled.
@@ -382,21 +356,6 @@ fn set_gap(counters: &SizeCounters, gap: u64) {
     counters
         .stop
         .store(counters.bytes().saturating_add(quick), Ordering::Relaxed);
-}
-
-/// Nanoseconds of a clock that never goes back, to a few milliseconds: ages matter by the second, and the coarse clock costs a tenth.
-fn now() -> u64 {
-    #[cfg(target_os = "linux")]
-    const CLOCK: libc::clockid_t = libc::CLOCK_MONOTONIC_COARSE;
-    #[cfg(not(target_os = "linux"))]
-    const CLOCK: libc::clockid_t = libc::CLOCK_MONOTONIC;
-    let mut time = libc::timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
-    // SAFETY: `time` is valid for writing.
-    unsafe { libc::clock_gettime(CLOCK, &raw mut time) };
-    time.tv_sec.cast_unsigned() * 1_000_000_000 + time.tv_nsec.cast_unsigned()
 }
 
 #[cfg(test)]

@@ -38,7 +38,7 @@ const LARGE: (usize, usize) = (60, 384 << 10);
 const MIXED: (usize, [usize; 4]) = (40, [16, 300, 5_000, 100_000]);
 const DEEP: (usize, usize) = (1_000, 3_000);
 /// More frames than a stack is kept with.
-const DEEP_LEVELS: usize = 100;
+const DEEP_LEVELS: usize = 200;
 const GENERIC: usize = 1_500;
 type Short = [u8; 900];
 type Long = [u64; 200];
