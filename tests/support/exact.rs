@@ -365,7 +365,7 @@ fn an_operation_that_fails_is_not_counted() {
 }
 
 fn distribution_and_histogram_say_the_same() {
-    let mut config = memory_exporter::Config::production();
+    let mut config = without_samples();
     config.allocations.max_components = 50;
     let exporter = Exporter::builder(config).without_server().start().unwrap();
     let snapshot = exporter.snapshot();
