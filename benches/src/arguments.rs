@@ -3,7 +3,7 @@
 pub(crate) const USAGE: &str = "\
 usage: cargo run --release --manifest-path benches/Cargo.toml -- WHAT [OPTIONS]
 
-WHAT  all, hot, unwind, profiles, collect or footprint
+WHAT  all, hot, unwind, profiles, pauses, collect or footprint
 
   --rounds N     rounds of each process of `hot` (8); times all repetitions of `collect` by N/8
   --processes N  how often `hot` starts its processes anew (6)
@@ -25,7 +25,17 @@ pub(crate) struct Arguments {
 impl Arguments {
     pub(crate) fn read(mut words: impl Iterator<Item = String>) -> Result<Self, String> {
         let what = words.next().ok_or("what shall be measured?")?;
-        if !["all", "hot", "unwind", "profiles", "collect", "footprint"].contains(&what.as_str()) {
+        if ![
+            "all",
+            "hot",
+            "unwind",
+            "profiles",
+            "pauses",
+            "collect",
+            "footprint",
+        ]
+        .contains(&what.as_str())
+        {
             return Err(format!("cannot measure {what}"));
         }
         let mut arguments = Self {
