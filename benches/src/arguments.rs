@@ -3,13 +3,25 @@
 pub(crate) const USAGE: &str = "\
 usage: cargo run --release --manifest-path benches/Cargo.toml -- WHAT [OPTIONS]
 
-WHAT  all, hot, unwind, profiles, collect, footprint or truth
+WHAT  all, hot, unwind, profiles, pauses, collect, footprint or truth
 
   --rounds N     rounds of each process of `hot` (8); times all repetitions of `collect` by N/8
   --processes N  how often `hot` starts its processes anew (6)
   --seconds N    length of `footprint` (60)
   --only NAMES   contenders of `hot`, separated by commas (all)
   --tasks NAMES  workloads of `hot`, separated by commas (all)";
+
+/// What can be asked for.
+const PARTS: [&str; 8] = [
+    "all",
+    "hot",
+    "unwind",
+    "profiles",
+    "pauses",
+    "collect",
+    "footprint",
+    "truth",
+];
 
 /// What is asked for.
 #[derive(Debug)]
@@ -25,17 +37,7 @@ pub(crate) struct Arguments {
 impl Arguments {
     pub(crate) fn read(mut words: impl Iterator<Item = String>) -> Result<Self, String> {
         let what = words.next().ok_or("what shall be measured?")?;
-        if ![
-            "all",
-            "hot",
-            "unwind",
-            "profiles",
-            "collect",
-            "footprint",
-            "truth",
-        ]
-        .contains(&what.as_str())
-        {
+        if !PARTS.contains(&what.as_str()) {
             return Err(format!("cannot measure {what}"));
         }
         let mut arguments = Self {

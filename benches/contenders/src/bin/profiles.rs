@@ -39,9 +39,7 @@ fn main() {
     println!("reserved_kib {}", heap::reserved_bytes() >> 10);
 
     let profiler = Profiler::new(&Config::production(), "/proc".as_ref());
-    let build = profiler
-        .begin(Asker::Request)
-        .expect("nobody else builds");
+    let build = profiler.begin(Asker::Request).expect("nobody else builds");
     let before = anonymous_kib();
     let (capture, profile) = timed(Profile::now);
     println!("capture_ms {capture}");
