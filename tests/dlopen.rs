@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use memory_exporter::heap::{self, CallSite, SamplingOptions};
-use memory_exporter::profile::{Decoded, Profile, Profiler, SampleType, decode};
+use memory_exporter::profile::{Asker, Decoded, Profile, Profiler, SampleType, decode};
 use memory_exporter::{Allocator, Config};
 
 #[global_allocator]
@@ -117,6 +117,6 @@ fn stacks_go_through_a_library_that_comes_and_goes() {
 /// A profile of now, with symbols.
 fn pprof() -> Decoded {
     let profiler = Profiler::new(&Config::production(), "/proc".as_ref());
-    let build = profiler.begin().unwrap();
+    let build = profiler.begin(Asker::Request).unwrap();
     decode(&build.pprof(&Profile::now(), SampleType::InuseSpace)).unwrap()
 }
