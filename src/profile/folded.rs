@@ -79,7 +79,7 @@ fn condensed(run: &[Arc<str>]) -> Arc<str> {
 }
 
 /// The function of a frame that is shown with its file and line.
-fn function(frame: &str) -> &str {
+pub(super) fn function(frame: &str) -> &str {
     frame
         .rsplit_once(" (")
         .map_or(frame, |(function, _)| function)

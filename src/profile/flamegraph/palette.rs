@@ -5,6 +5,7 @@
 
 use std::fmt;
 
+use crate::profile::folded::function;
 use crate::profile::names::{is_runtime, segments};
 
 /// The standard library and what the compiler adds.
@@ -27,8 +28,9 @@ pub(super) enum Colour {
 }
 
 impl Colour {
-    /// The colour of a function's name.
-    pub(super) fn of(name: &str) -> Self {
+    /// The colour of a frame.
+    pub(super) fn of(frame: &str) -> Self {
+        let name = function(frame);
         match segments(name).as_slice() {
             [name, _, ..] if STANDARD.contains(name) => Self::Standard,
             [_, _, ..] if is_runtime(name) => Self::Runtime,
@@ -76,6 +78,10 @@ mod tests {
             hue("<shop::b::C as std::io::Read>::read")
         );
         assert_eq!(Colour::of("shop::a::f"), Colour::of("shop::a::g::h"));
+        assert_eq!(
+            Colour::of("shop::a::f"),
+            Colour::of("shop::a::f (shop/src/a.rs:7)")
+        );
         assert_eq!(Colour::of("tokio::runtime::park::run"), Colour::Runtime);
         assert_eq!(Colour::of("alloc::vec::Vec<T>::push"), Colour::Standard);
         assert_eq!(Colour::of("__libc_start_main"), Colour::Foreign);
