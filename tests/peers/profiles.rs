@@ -6,6 +6,7 @@ use std::process::Command;
 use std::sync::mpsc;
 use std::time::{Duration, SystemTime};
 
+use crate::http;
 use crate::pprof::{Frame, Profile, Sample};
 use crate::series::{Id, Series};
 use crate::service::Service;
@@ -215,4 +216,22 @@ fn a_difference_holds_what_came_within_its_seconds() {
 fn since_epoch() -> u64 {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     u64::try_from(now.expect("after 1970").as_nanos()).expect("before 2554")
+}
+
+/// Who asks at night what grew must see the leak first.
+#[test]
+fn the_growth_of_the_example_shows_its_leak_first() {
+    let service = Service::leaky("{}", &[], &["--leak-mb-per-hour", "7200"]);
+    let url = format!(
+        "http://{}/debug/flamegraph?since=5s&format=folded&frames=condensed",
+        service.address
+    );
+    // At first the cache fills too; 2 MB/s of leak are soon ahead of it, and it is bounded.
+    eventually("the leak is the widest path of what grew", || {
+        let answer = http::get(&url, "");
+        let value = |line: &str| line.rsplit_once(' ')?.1.parse::<u64>().ok();
+        let widest = answer.body.lines().max_by_key(|line| value(line))?;
+        let is_long_enough = value(widest)? > 8 << 20;
+        (is_long_enough && widest.contains(";leaky_service::new_session (")).then_some(())
+    });
 }
