@@ -3,7 +3,7 @@
 pub(crate) const USAGE: &str = "\
 usage: cargo run --release --manifest-path benches/Cargo.toml -- WHAT [OPTIONS]
 
-WHAT  all, hot, unwind, profiles, collect, footprint or truth
+WHAT  all, hot, unwind, profiles, pauses, collect, footprint or truth
 
   --rounds N     rounds of each process of `hot` (8); times all repetitions of `collect` by N/8
   --processes N  how often `hot` starts its processes anew (6)
@@ -30,6 +30,7 @@ impl Arguments {
             "hot",
             "unwind",
             "profiles",
+            "pauses",
             "collect",
             "footprint",
             "truth",

@@ -8,6 +8,7 @@
 //! | `collect.rs` | what a collection and a scrape cost |
 //! | `unwind.rs` | what a stack costs, by unwinder |
 //! | `profiles.rs` | what a profile costs, and what the instrument takes |
+//! | `pauses.rs` | what single calls cost while profiles are taken |
 //! | `footprint.rs` | what the exporter costs a process that carries it |
 //! | `truth.rs` | whether what is said of call sites is true, against peers |
 //! | `table.rs` | medians, quartiles, tables |
@@ -16,6 +17,7 @@ mod arguments;
 mod collect;
 mod footprint;
 mod hot;
+mod pauses;
 mod profiles;
 mod programs;
 mod table;
@@ -45,6 +47,9 @@ fn main() -> ExitCode {
     }
     if is_wanted("profiles") {
         profiles::run();
+    }
+    if is_wanted("pauses") {
+        pauses::run();
     }
     if is_wanted("collect") {
         collect::run(&arguments);
