@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::http;
-use crate::pprof::Profile;
+use crate::pprof::{Profile, Sample};
 use crate::service::{Service, example};
 use crate::wait::eventually;
 
@@ -20,10 +20,12 @@ fn text(service: &Service, path: &str) -> String {
     String::from_utf8(http::download(&url(service, path)).into()).expect("text")
 }
 
-/// The first profile in which the leak was sampled.
+/// The first profile in which the leak was sampled, and of it the leak only. The component cannot be asked for before it is known.
 fn profile_of_sessions(service: &Service) -> Profile {
     eventually("a session is sampled", || {
-        let profile = Profile::get(&url(service, "pprof/heap?component=sessions"));
+        let mut profile = Profile::get(&url(service, "pprof/heap"));
+        let is_leak = |sample: &Sample| sample.labels["component"] == "sessions";
+        profile.samples.retain(is_leak);
         (!profile.samples.is_empty()).then_some(profile)
     })
 }
