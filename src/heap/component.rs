@@ -2,7 +2,7 @@
 
 use std::marker::PhantomData;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, TryLockError};
 
 use crate::catalog::MAX_COMPONENTS;
 
@@ -132,7 +132,7 @@ pub(super) fn name_of(id: ComponentId) -> &'static str {
 pub(super) fn id_of(name: &str) -> ComponentId {
     let find = || component_names().position(|known| known == name);
     let id = find().or_else(|| {
-        let _adding = ADDING.lock().unwrap_or_else(PoisonError::into_inner);
+        let _adding = adding()?;
         find().or_else(|| {
             let free = component_names().count();
             let Some(slot) = NAMES.get(free) else {
@@ -145,6 +145,20 @@ pub(super) fn id_of(name: &str) -> ComponentId {
     });
     let id = id.and_then(|id| ComponentId::try_from(id).ok());
     id.unwrap_or(OTHER_ID)
+}
+
+/// The right to add a name. Bounded: in a child of `fork`, whoever held it may not exist.
+fn adding() -> Option<MutexGuard<'static, ()>> {
+    const TRIES: u32 = 10_000;
+    for _ in 0..TRIES {
+        match ADDING.try_lock() {
+            Ok(guard) => return Some(guard),
+            Err(TryLockError::Poisoned(poisoned)) => return Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => std::thread::yield_now(),
+        }
+    }
+    DROPPED.fetch_add(1, Ordering::Relaxed);
+    None
 }
 
 /// The identifier of a name that was derived from call sites.
