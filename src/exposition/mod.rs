@@ -8,6 +8,7 @@
 //! | `json.rs` | the shape that every JSON answer and error has |
 //! | `views/` | what each JSON endpoint shows |
 //! | `handlers.rs` | what each endpoint does |
+//! | `access.rs` | which pages may send what only this machine may ask |
 //! | `query.rs` | parameters of a query |
 //! | `profiles.rs` | pprof, flame graphs, kept profiles |
 //! | `graphs.rs` | how profiles are written |
@@ -15,6 +16,7 @@
 //! | `routes.rs` | which request goes where, and who may send it |
 //! | `server.rs` | the accept loop: limits, time-outs, draining |
 
+mod access;
 mod allocations;
 mod classic;
 mod graphs;

@@ -12,6 +12,7 @@ use warp::{Filter, Reply};
 
 use crate::profile::SampleType;
 
+use super::access;
 use super::handlers::{self, Api};
 use super::json::ApiError;
 use super::profiles;
@@ -324,43 +325,9 @@ fn from_loopback(api: &Arc<Api>) -> impl Filter<Extract = (), Error = Rejection>
                 let help = "send the request from the machine that the process runs on";
                 return Err(reject(ApiError::new(StatusCode::FORBIDDEN, "only loopback may do this", help)));
             }
-            if !is_own_origin(&headers, &api.cors_allowed_origins) {
-                let help = "add the origin to web.cors_allowed_origins";
-                return Err(reject(ApiError::new(StatusCode::FORBIDDEN, "a page of another origin may not do this", help)));
-            }
-            Ok(())
+            access::check(&headers, &api.cors_allowed_origins).map_err(reject)
         })
         .untuple_one()
-}
-
-/// Whether a request comes from no page, from a page of this server, or from one that is allowed.
-///
-/// A page of this server is one that was loaded by address or from `localhost`: any other name could have been made to point here.
-fn is_own_origin(headers: &HeaderMap, allowed: &[String]) -> bool {
-    let Some(origin) = headers.get(header::ORIGIN) else {
-        return true;
-    };
-    let Ok(origin) = origin.to_str() else {
-        return false;
-    };
-    if allowed
-        .iter()
-        .any(|allowed| allowed == "*" || allowed == origin)
-    {
-        return true;
-    }
-    let host = headers
-        .get(header::HOST)
-        .and_then(|host| host.to_str().ok());
-    let is_same = origin
-        .split_once("://")
-        .is_some_and(|(_, authority)| Some(authority) == host);
-    let is_unmistakable = url::Url::parse(origin).is_ok_and(|url| match url.host() {
-        Some(url::Host::Domain(name)) => name == "localhost",
-        Some(url::Host::Ipv4(_) | url::Host::Ipv6(_)) => true,
-        None => false,
-    });
-    is_same && is_unmistakable
 }
 
 fn rejecting(result: Result<Response, ApiError>) -> Result<Response, Rejection> {
