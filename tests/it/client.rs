@@ -25,7 +25,8 @@ pub(crate) fn send(address: SocketAddr, request: &[u8]) -> String {
 pub(crate) fn request(address: SocketAddr, method: &str, path: &str) -> String {
     send(
         address,
-        format!("{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").as_bytes(),
+        format!("{method} {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n")
+            .as_bytes(),
     )
 }
 
