@@ -60,7 +60,7 @@ pub use layer::ComponentLayer;
 pub use live::{LiveSample, MOST_LIVE_SAMPLES, each_live_sample};
 pub use sampling::{
     SamplingOptions, call_sites, dropped_samples, live_samples, refresh_modules, sample,
-    sample_interval, unsampled_bytes,
+    sample_interval, unsampled, unsampled_bytes,
 };
 pub use scope::{InComponent, Scoped};
 pub use site::{CallSite, SiteTotals};

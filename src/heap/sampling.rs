@@ -244,6 +244,23 @@ impl Sampler {
     }
 }
 
+/// Runs `work`, in which nothing that this thread allocates is sampled; it is counted as ever. For what takes much memory for a moment, and
+/// whose call sites nobody wants to see: the reading of symbols, for one.
+pub fn unsampled<T>(work: impl FnOnce() -> T) -> T {
+    struct Restore(Option<(&'static Sampler, bool)>);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            if let Some((sampler, was_busy)) = self.0 {
+                sampler.busy.store(was_busy, Ordering::Relaxed);
+            }
+        }
+    }
+    let sampler = threads::own_sampler();
+    let _restore =
+        Restore(sampler.map(|sampler| (sampler, sampler.busy.swap(true, Ordering::Relaxed))));
+    work()
+}
+
 impl Ticket {
     /// How the block is to be laid out.
     pub(super) fn placement(&self, layout: Layout) -> Layout {

@@ -163,6 +163,11 @@ pub(super) fn enter(component: ComponentId) -> ComponentId {
     previous
 }
 
+/// What the calling thread samples with.
+pub(super) fn own_sampler() -> Option<&'static Sampler> {
+    own_block().map(|block| &block.sampler)
+}
+
 /// The block of the calling thread; `None` when it has given it back or the kernel has no memory for one.
 fn own_block() -> Option<&'static Block> {
     if ptr::eq(current(), &NEWBORN) {
@@ -299,10 +304,8 @@ pub fn read(counts: &mut Counts) {
 /// Whether an [`Allocator`](super::Allocator) serves this process, shown by an allocation that must move its counters.
 pub fn is_installed() -> bool {
     let operations = || {
-        let slots = BLOCK
-            .with(Cell::get)
-            .into_iter()
-            .flat_map(|block| &block.slots);
+        let block = BLOCK.with(Cell::get);
+        let slots = block.into_iter().flat_map(|block| &block.slots);
         slots
             .filter_map(counters)
             .fold(0, |sum: u64, counters| sum.saturating_add(counters.total()))

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use crate::config::{Config, Flamegraphs};
+use crate::heap;
 
 use super::levels::{Levels, Moment};
 use super::owners::Owners;
@@ -146,7 +147,7 @@ impl Drop for Build {
 impl Build {
     /// What the addresses mean. Reads the program's debug information: takes time, and memory that is given back at the end.
     pub fn symbols(&self, addresses: impl IntoIterator<Item = u64>) -> Symbols {
-        Symbolizer::new(&self.profiler.proc).symbols(addresses)
+        heap::unsampled(|| Symbolizer::new(&self.profiler.proc).symbols(addresses))
     }
 
     /// A profile in pprof's format.

@@ -109,6 +109,19 @@ pub(crate) fn check_every_block(allocator: &impl GlobalAlloc) {
     assert_eq!(heap::dropped_samples(), 0);
 }
 
+/// Work that asks not to be sampled is not, and what comes after it is.
+pub(crate) fn check_unsampled() {
+    static UNSAMPLED: Component = Component::new("unsampled");
+    sample(1, 10_000);
+    let _scope = UNSAMPLED.enter();
+    let hidden = heap::unsampled(|| vec![1_u8; 1_000]);
+    assert_eq!(of(&UNSAMPLED).0.objects, 0.0);
+    let seen = black_box(vec![1_u8; 1_000]);
+    assert_eq!(of(&UNSAMPLED).1.objects, 1.0);
+    drop((hidden, seen));
+    assert_eq!(of(&UNSAMPLED).1.objects, 0.0);
+}
+
 /// Estimates are right within what sampling allows, and the place is the right one.
 pub(crate) fn check_estimates() {
     static SMALL: Component = Component::new("small");
