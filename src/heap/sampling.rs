@@ -45,6 +45,8 @@ impl SamplingOptions {
 
 /// Upper bound of the live bytes that were allocated while sampling was off.
 static UNSAMPLED: AtomicU64 = AtomicU64::new(0);
+/// How much work goes on that is not sampled.
+static UNSAMPLED_WORK: AtomicU64 = AtomicU64::new(0);
 
 /// Switches sampling on, off, or to another interval; from now on and while everything runs. Without our
 /// [`Allocator`](super::Allocator) nothing is sampled.
@@ -81,9 +83,13 @@ fn unseen() -> u64 {
     live.saturating_sub(seen)
 }
 
-/// Upper bound of the bytes that were allocated while sampling was off and may be live, so that no sample stands for them.
+/// Upper bound of the bytes that were allocated without sampling and may be live, so that no sample stands for them: those from before
+/// it was switched on, and any number while something is [`unsampled`].
 pub fn unsampled_bytes() -> u64 {
-    UNSAMPLED.load(Ordering::Relaxed)
+    match UNSAMPLED_WORK.load(Ordering::Relaxed) {
+        0 => UNSAMPLED.load(Ordering::Relaxed),
+        _ => u64::MAX,
+    }
 }
 
 /// Mean number of bytes between two samples; 0 = sampling is off.
@@ -250,11 +256,13 @@ pub fn unsampled<T>(work: impl FnOnce() -> T) -> T {
     struct Restore(Option<(&'static Sampler, bool)>);
     impl Drop for Restore {
         fn drop(&mut self) {
+            UNSAMPLED_WORK.fetch_sub(1, Ordering::Relaxed);
             if let Some((sampler, was_busy)) = self.0 {
                 sampler.busy.store(was_busy, Ordering::Relaxed);
             }
         }
     }
+    UNSAMPLED_WORK.fetch_add(1, Ordering::Relaxed);
     let sampler = threads::own_sampler();
     let _restore =
         Restore(sampler.map(|sampler| (sampler, sampler.busy.swap(true, Ordering::Relaxed))));

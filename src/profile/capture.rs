@@ -104,7 +104,7 @@ fn comments() -> Vec<String> {
         ));
     }
     let unsampled = heap::unsampled_bytes();
-    if unsampled > 0 {
+    if (1..u64::MAX).contains(&unsampled) {
         comments.push(format!(
             "up to {unsampled} bytes were allocated before sampling began and are not in this profile"
         ));

@@ -114,7 +114,12 @@ pub(crate) fn check_unsampled() {
     static UNSAMPLED: Component = Component::new("unsampled");
     sample(1, 10_000);
     let _scope = UNSAMPLED.enter();
-    let hidden = heap::unsampled(|| vec![1_u8; 1_000]);
+    let before = heap::unsampled_bytes();
+    let hidden = heap::unsampled(|| {
+        assert_eq!(heap::unsampled_bytes(), u64::MAX, "nobody knows how much");
+        vec![1_u8; 1_000]
+    });
+    assert_eq!(heap::unsampled_bytes(), before);
     assert_eq!(of(&UNSAMPLED).0.objects, 0.0);
     let seen = black_box(vec![1_u8; 1_000]);
     assert_eq!(of(&UNSAMPLED).1.objects, 1.0);
