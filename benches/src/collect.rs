@@ -1,7 +1,5 @@
 //! What a collection and a scrape cost, in processes of several shapes.
 
-use std::collections::HashMap;
-
 use crate::arguments::Arguments;
 use crate::programs::Program;
 use crate::table;
@@ -28,13 +26,8 @@ pub(crate) fn run(arguments: &Arguments) {
         let words = [threads.to_string(), components.to_string()];
         let mut words = words.to_vec();
         words.extend([spread.to_owned(), factor.to_string()]);
-        let mut program = Program::start("collection", &words, &[]);
-        let mut numbers = HashMap::new();
-        while let Some(line) = program.hear() {
-            let (name, value) = line.split_once(' ').expect("a name and a value");
-            let value: f64 = value.parse().expect("a number");
-            numbers.insert(name.to_owned(), value);
-        }
+        let program = Program::start("collection", &words, &[]);
+        let numbers = program.numbers();
         let get = |name: &str| numbers.get(name).copied().unwrap_or(f64::NAN);
         let shape = [
             threads.to_string(),

@@ -1,7 +1,5 @@
 //! What single allocator calls cost threads that allocate, while profiles are taken.
 
-use std::collections::HashMap;
-
 use crate::programs::Program;
 use crate::table;
 
@@ -31,13 +29,8 @@ pub(crate) fn run() {
 }
 
 fn rows(run: u64) -> [Vec<String>; 2] {
-    let mut program = Program::start("pauses", &[SECONDS.to_string()], &[]);
-    let mut numbers = HashMap::new();
-    while let Some(line) = program.hear() {
-        let (name, value) = line.split_once(' ').expect("a name and a value");
-        let value: f64 = value.parse().expect("a number");
-        numbers.insert(name.to_owned(), value);
-    }
+    let program = Program::start("pauses", &[SECONDS.to_string()], &[]);
+    let numbers = program.numbers();
     let get = |name: &str| numbers.get(name).copied().unwrap_or(f64::NAN);
     ["quiet", "profiled"].map(|phase| {
         let profiles = if phase == "quiet" {

@@ -1,7 +1,5 @@
 //! What a profile costs, and what the instrument takes, with many samples that are live.
 
-use std::collections::HashMap;
-
 use crate::programs::Program;
 use crate::table;
 
@@ -30,13 +28,8 @@ pub(crate) fn run() {
 }
 
 fn row(samples: u32) -> Vec<String> {
-    let mut program = Program::start("profiles", &[samples.to_string()], &[]);
-    let mut numbers = HashMap::new();
-    while let Some(line) = program.hear() {
-        let (name, value) = line.split_once(' ').expect("a name and a value");
-        let value: f64 = value.parse().expect("a number");
-        numbers.insert(name.to_owned(), value);
-    }
+    let program = Program::start("profiles", &[samples.to_string()], &[]);
+    let numbers = program.numbers();
     let get = |name: &str| numbers.get(name).copied().unwrap_or(f64::NAN);
     let mib = |name: &str| format!("{:.2}", get(name) / 1024.0);
     let ms = |name: &str| format!("{:.1}", get(name));

@@ -1,5 +1,6 @@
 //! Building the programs that are measured, and talking to them.
 
+use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Lines, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -111,6 +112,17 @@ impl Program {
     /// The next line; `None` when the program has ended.
     pub(crate) fn hear(&mut self) -> Option<String> {
         self.answers.next().and_then(Result::ok)
+    }
+
+    /// All that a program has to say, in lines of a name and a number.
+    pub(crate) fn numbers(mut self) -> HashMap<String, f64> {
+        let mut numbers = HashMap::new();
+        while let Some(line) = self.hear() {
+            let (name, value) = line.split_once(' ').expect("a name and a value");
+            let value: f64 = value.parse().expect("a number");
+            numbers.insert(name.to_owned(), value);
+        }
+        numbers
     }
 }
 
