@@ -20,6 +20,7 @@ mod sampled;
 #[test]
 fn sampling_over_jemalloc() {
     sampled::check_every_block(&ALLOCATOR);
+    sampled::check_no_size(&ALLOCATOR);
     sampled::check_unsampled();
     sampled::check_estimates();
     sampled::check_overflow();

@@ -65,6 +65,7 @@ mod sampled;
 #[test]
 fn blocks_go_back_as_they_were_taken() {
     sampled::check_every_block(&ALLOCATOR);
+    sampled::check_no_size(&ALLOCATOR);
     sampled::check_unsampled();
     sampled::check_estimates();
     sampled::check_overflow();

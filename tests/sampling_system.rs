@@ -22,6 +22,7 @@ mod sampled;
 #[test]
 fn sampling_over_the_system_allocator() {
     sampled::check_every_block(&ALLOCATOR);
+    sampled::check_no_size(&ALLOCATOR);
     sampled::check_unsampled();
     sampled::check_estimates();
     sampled::check_overflow();

@@ -65,36 +65,43 @@ unsafe impl GlobalAlloc for Jemalloc {
     }
 }
 
-/// Blocks that need flags. Calls of their own and rarely taken, or the flags would be computed for every block.
+/// Blocks that need flags, and those of no size, which the contract forbids and a careless caller asks for all the same: they get a byte. Calls
+/// of their own and rarely taken, or the flags would be computed for every block.
 mod aligned {
     use super::{GlobalAlloc, Layout};
     use tikv_jemallocator::Jemalloc;
+
+    /// The layout, of a byte at least.
+    fn some(layout: Layout) -> Layout {
+        // SAFETY: the alignment is valid, and a byte more than none overflows nothing.
+        unsafe { Layout::from_size_align_unchecked(layout.size().max(1), layout.align()) }
+    }
 
     #[cold]
     #[inline(never)]
     pub(super) unsafe fn alloc(layout: Layout) -> *mut u8 {
         // SAFETY: the caller's promise about `layout` is passed on.
-        unsafe { Jemalloc.alloc(layout) }
+        unsafe { Jemalloc.alloc(some(layout)) }
     }
 
     #[cold]
     #[inline(never)]
     pub(super) unsafe fn alloc_zeroed(layout: Layout) -> *mut u8 {
         // SAFETY: the caller's promise about `layout` is passed on.
-        unsafe { Jemalloc.alloc_zeroed(layout) }
+        unsafe { Jemalloc.alloc_zeroed(some(layout)) }
     }
 
     #[cold]
     #[inline(never)]
     pub(super) unsafe fn realloc(block: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
         // SAFETY: the caller's promises about `block`, `layout` and `new_size` are passed on.
-        unsafe { Jemalloc.realloc(block, layout, new_size) }
+        unsafe { Jemalloc.realloc(block, some(layout), new_size.max(1)) }
     }
 
     #[cold]
     #[inline(never)]
     pub(super) unsafe fn dealloc(block: *mut u8, layout: Layout) {
-        // SAFETY: the caller's promises about `block` and `layout` are passed on.
-        unsafe { Jemalloc.dealloc(block, layout) }
+        // SAFETY: the caller's promises about `block` and `layout` are passed on; a block of no size was taken with a byte.
+        unsafe { Jemalloc.dealloc(block, some(layout)) }
     }
 }

@@ -109,6 +109,34 @@ pub(crate) fn check_every_block(allocator: &impl GlobalAlloc) {
     assert_eq!(heap::dropped_samples(), 0);
 }
 
+/// Blocks of no size, which the contract forbids, do no harm: they are counted, come and go, grow and shrink, and are never sampled.
+pub(crate) fn check_no_size(allocator: &impl GlobalAlloc) {
+    static NOTHING: Component = Component::new("no size");
+    sample(1, 10_000);
+    let _scope = NOTHING.enter();
+    let of_size = |size| Layout::from_size_align(size, 8).unwrap();
+    for _ in 0..1_000 {
+        // SAFETY: none is promised for no size; that nothing happens is what is tested. What has a size is used as its layout says.
+        unsafe {
+            let (block, zeroed) = (
+                allocator.alloc(of_size(0)),
+                allocator.alloc_zeroed(of_size(0)),
+            );
+            assert!(!block.is_null() && !zeroed.is_null() && block != zeroed);
+            allocator.dealloc(zeroed, of_size(0));
+            let grown = allocator.realloc(block, of_size(0), 100);
+            grown.write_bytes(7, 100);
+            allocator.dealloc(grown, of_size(100));
+        }
+    }
+    let (allocated, live, _) = of(&NOTHING);
+    assert_eq!(
+        (allocated.objects, live.objects),
+        (1_000.0, 0.0),
+        "those that grew"
+    );
+}
+
 /// Work that asks not to be sampled is not, and what comes after it is.
 pub(crate) fn check_unsampled() {
     static UNSAMPLED: Component = Component::new("unsampled");
