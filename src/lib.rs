@@ -64,7 +64,7 @@ pub mod profile;
 pub mod snapshot;
 
 // Floor 4: derive.
-mod analysis;
+pub mod analysis;
 
 // Floor 6: show.
 mod exposition;

@@ -3,6 +3,7 @@
 //! | file | holds |
 //! |---|---|
 //! | `trend.rs` | levels over a window, their slope and their spread |
+//! | `leak/` | who leaks: the leak detector |
 //! | `health.rs` | the verdict for people on call |
 //! | `allocation.rs` | what is known of call sites, and the report on them |
 //! | `place.rs` | call sites grouped by the line of code that a person can change |
@@ -15,6 +16,7 @@ mod estimate;
 #[cfg(test)]
 pub(crate) mod fixture;
 mod health;
+pub mod leak;
 mod place;
 mod recommendation;
 mod rules;

@@ -12,12 +12,14 @@
 //! | `reader.rs` | reads a document section by section and collects problems |
 //! | `problem.rs` | a mistake, with its key, its value and what is allowed |
 //! | `sections.rs` | the keys, by section |
+//! | `leaks.rs` | section `leaks` |
 //! | `recommendations.rs` | section `allocations.recommendations` |
 //! | `resource.rs` | who is speaking: resource attributes |
 
 mod checks;
 mod document;
 mod knob;
+mod leaks;
 mod problem;
 mod reader;
 mod recommendations;
@@ -36,6 +38,7 @@ use reader::Section;
 pub(crate) use checks::is_url;
 pub(crate) use knob::parse_size;
 pub use knob::{Auto, Secret};
+pub use leaks::{LeakThresholds, SeverityThreshold};
 pub use problem::{ConfigError, Problem};
 pub use recommendations::RecommendationThresholds;
 pub use resource::{Resource, SERVICE_INSTANCE_ID, SERVICE_NAME, SERVICE_NAMESPACE, pairs};
@@ -65,6 +68,8 @@ pub struct Config {
     pub sampling: Sampling,
     /// Sampling and components.
     pub allocations: Allocations,
+    /// Leaks.
+    pub leaks: LeakThresholds,
     /// Profiles.
     pub profiles: Profiles,
     /// The memory limit.
@@ -197,6 +202,7 @@ impl Config {
                 recommendations: allocations
                     .section("recommendations", RecommendationThresholds::read),
             }),
+            leaks: root.section("leaks", LeakThresholds::read),
             profiles: root.section("profiles", |profiles| Profiles {
                 flamegraphs: profiles.get("flamegraphs"),
                 interval: profiles.within("interval", SECOND..=DAY),
@@ -274,6 +280,29 @@ impl Config {
                     format!("at least the warning, {low}"),
                 );
             }
+        }
+        let leaks = &config.leaks;
+        for (above, below, name, of) in [
+            (leaks.critical, leaks.high, "critical", "high"),
+            (leaks.high, leaks.medium, "high", "medium"),
+        ] {
+            if above.size < below.size || above.growth_mb_per_hour < below.growth_mb_per_hour {
+                root.report(
+                    &format!("leaks.severity.{name}"),
+                    None,
+                    format!("size and growth_mb_per_hour at least those of {of}"),
+                );
+            }
+        }
+        if leaks.longest_window < leaks.window {
+            root.report(
+                "leaks.longest_window",
+                Some(humantime::format_duration(leaks.longest_window).to_string()),
+                format!(
+                    "at least window, {}",
+                    humantime::format_duration(leaks.window)
+                ),
+            );
         }
         if config.otlp.cert_file.is_some() != config.otlp.key_file.is_some() {
             root.report(

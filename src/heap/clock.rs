@@ -1,7 +1,7 @@
 //! The clock that ages are told by.
 
 /// Nanoseconds of a clock that never goes back, to a few milliseconds: ages matter by the second, and the coarse clock costs a tenth.
-pub(super) fn now() -> u64 {
+pub fn now() -> u64 {
     #[cfg(target_os = "linux")]
     const CLOCK: libc::clockid_t = libc::CLOCK_MONOTONIC_COARSE;
     #[cfg(not(target_os = "linux"))]

@@ -148,6 +148,8 @@ pub struct LiveSample {
     pub weight: f64,
     /// Its age in nanoseconds.
     pub age: u64,
+    /// When it was allocated, in nanoseconds of [`monotonic`](super::monotonic).
+    pub birth: u64,
 }
 
 /// Calls `visit` with each sampled block that is live.
@@ -159,6 +161,7 @@ pub fn each_live_sample(mut visit: impl FnMut(LiveSample)) {
             size: record.size,
             weight: record.weight.into(),
             age: now.saturating_sub(record.birth),
+            birth: record.birth,
         });
     });
 }

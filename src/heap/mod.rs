@@ -49,6 +49,7 @@ pub use allocator::{Allocator, DefaultInner};
 pub use amount::Amount;
 #[cfg(feature = "jemalloc")]
 pub use apart::apart;
+pub use clock::now as monotonic;
 pub use component::{
     Component, ComponentGuard, OTHER, UNATTRIBUTED, component_names, dropped_components, is_derived,
 };
@@ -63,7 +64,7 @@ pub use sampling::{
     sample_interval, unsampled, unsampled_bytes,
 };
 pub use scope::{InComponent, Scoped};
-pub use site::{CallSite, SiteTotals};
+pub use site::{AGES, CallSite, SiteTotals};
 pub use sites::MOST_SITES;
 pub use threads::{Attention, ask_for_attention, is_installed, on_attention, read, reserved_bytes};
 pub use unwind::MAX_DEPTH;

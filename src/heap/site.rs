@@ -1,7 +1,7 @@
 //! One call site, what was sampled there, and what of it is shown.
 
 use std::ptr;
-use std::sync::atomic::{AtomicPtr, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicPtr, AtomicU8, AtomicU32, AtomicU64, Ordering};
 
 use crate::catalog::BUCKETS;
 
@@ -11,6 +11,10 @@ use super::counters::bucket;
 
 /// Not known yet whose a site is.
 const UNRESOLVED: ComponentId = ComponentId::MAX;
+
+/// Classes of ages at which sampled blocks are freed. Class 0 is below a second, class `k` from `2^(k-1)` seconds to below `2^k`; the
+/// last is open.
+pub const AGES: usize = 16;
 
 /// A number of objects and their bytes, both estimated, in fixed point so that they can be added to without a lock.
 #[derive(Debug)]
@@ -44,6 +48,8 @@ pub(super) struct Site {
     allocated: AtomicU64,
     /// What was freed, by age: within a second, within a minute, later.
     freed: [Total; 3],
+    /// Samples freed, by class of age.
+    freed_ages: [AtomicU32; AGES],
     lost: Total,
     peak: AtomicU64,
     /// Objects allocated by size bucket, in 65,536ths.
@@ -98,6 +104,7 @@ impl Site {
             lost_samples: AtomicU64::new(0),
             allocated: AtomicU64::new(0),
             freed: [const { Total::new() }; 3],
+            freed_ages: [const { AtomicU32::new(0) }; AGES],
             lost: Total::new(),
             peak: AtomicU64::new(0),
             sizes: [const { AtomicU64::new(0) }; BUCKETS],
@@ -145,6 +152,7 @@ impl Site {
             _ => 2,
         };
         self.freed_samples.fetch_add(1, Ordering::Relaxed);
+        self.freed_ages[age_class(age / SECOND)].fetch_add(1, Ordering::Relaxed);
         self.freed[class].add(objects, bytes);
     }
 
@@ -169,6 +177,12 @@ impl Site {
             (scope, _) => scope,
         }
     }
+}
+
+/// The class of an age in seconds.
+fn age_class(seconds: u64) -> usize {
+    let bits = u64::BITS - seconds.leading_zeros();
+    (bits as usize).min(AGES - 1)
 }
 
 /// Objects in 65,536ths and bytes that a sample stands for.
@@ -204,6 +218,8 @@ pub struct SiteTotals {
     pub freed_within_second: Amount,
     /// Freed within a minute of their birth.
     pub freed_within_minute: Amount,
+    /// Samples freed, by [class of age](AGES): plain counts.
+    pub freed_samples: [u32; AGES],
     /// Highest number of live bytes.
     pub peak_bytes: f64,
     /// Objects allocated by size; the bounds are [`SIZE_BOUNDS`](crate::catalog::SIZE_BOUNDS), the last bucket lies above them.
@@ -299,6 +315,7 @@ impl CallSite {
             lost,
             freed_within_second: second,
             freed_within_minute: second.plus(minute),
+            freed_samples: std::array::from_fn(|at| site.freed_ages[at].load(Ordering::Relaxed)),
             peak_bytes: read(&site.peak),
             sizes,
         }
@@ -312,5 +329,29 @@ impl std::fmt::Debug for CallSite {
             .field("component", &self.component())
             .field("frames", &self.frames().len())
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn classes_of_age_double() {
+        let classes = [
+            (0, 0),
+            (1, 1),
+            (2, 2),
+            (3, 2),
+            (4, 3),
+            (7, 3),
+            (8, 4),
+            (16_383, 14),
+            (16_384, 15),
+            (u64::MAX, 15),
+        ];
+        for (seconds, class) in classes {
+            assert_eq!(age_class(seconds), class, "{seconds} s");
+        }
     }
 }

@@ -1,0 +1,110 @@
+//! The live samples of one subject, added up by birth: how much of what was born until when is still there.
+
+use super::observation::Cohort;
+
+/// Samples, and what they stand for.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(super) struct Sum {
+    pub(super) samples: f64,
+    pub(super) objects: f64,
+    pub(super) bytes: f64,
+}
+
+impl Sum {
+    pub(super) fn minus(self, other: Self) -> Self {
+        Self {
+            samples: self.samples - other.samples,
+            objects: (self.objects - other.objects).max(0.0),
+            bytes: (self.bytes - other.bytes).max(0.0),
+        }
+    }
+}
+
+/// Sums over all cohorts up to each birth; its memory is used again for the next subject.
+#[derive(Debug, Default)]
+pub(super) struct Curve {
+    births: Vec<u64>,
+    /// One more than there are births: the sum before the first is nothing.
+    sums: Vec<Sum>,
+}
+
+impl Curve {
+    /// Takes the cohorts of a subject, oldest first.
+    pub(super) fn fill<'a>(&mut self, cohorts: impl IntoIterator<Item = &'a Cohort>) {
+        self.births.clear();
+        self.sums.clear();
+        let mut sum = Sum::default();
+        self.sums.push(sum);
+        for cohort in cohorts {
+            sum.samples += f64::from(cohort.samples);
+            sum.objects += f64::from(cohort.objects.max(0.0));
+            sum.bytes += f64::from(cohort.bytes.max(0.0));
+            self.births.push(cohort.birth);
+            self.sums.push(sum);
+        }
+    }
+
+    /// What was born at or after `from` and before `to`.
+    pub(super) fn between(&self, from: u64, to: u64) -> Sum {
+        if from >= to {
+            return Sum::default();
+        }
+        let at = |time: u64| {
+            let before = self.births.partition_point(|birth| *birth < time);
+            self.sums.get(before).copied().unwrap_or_default()
+        };
+        at(to).minus(at(from))
+    }
+
+    /// Everything.
+    pub(super) fn total(&self) -> Sum {
+        self.sums.last().copied().unwrap_or_default()
+    }
+
+    /// Births of cohorts, oldest first.
+    pub(super) fn births(&self) -> &[u64] {
+        &self.births
+    }
+
+    /// Bytes reserved.
+    pub(super) fn bytes(&self) -> usize {
+        self.births.capacity() * size_of::<u64>() + self.sums.capacity() * size_of::<Sum>()
+    }
+
+    /// The birth before which half of the live samples were born.
+    pub(super) fn median_birth(&self) -> Option<u64> {
+        let half = self.total().samples / 2.0;
+        let at = self
+            .sums
+            .partition_point(|sum| sum.samples <= half)
+            .saturating_sub(1);
+        self.births.get(at).or(self.births.last()).copied()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sums_are_over_half_open_ranges() {
+        let cohort = |birth: u64, samples: u32| Cohort {
+            birth,
+            samples,
+            objects: samples as f32 * 2.0,
+            bytes: samples as f32 * 100.0,
+        };
+        let mut curve = Curve::default();
+        curve.fill(&[cohort(10, 1), cohort(20, 2), cohort(30, 4)]);
+        assert_eq!(curve.between(10, 30).samples, 3.0);
+        assert_eq!(curve.between(11, 31).bytes, 600.0);
+        assert_eq!(curve.between(30, 30), Sum::default());
+        assert_eq!(curve.total().objects, 14.0);
+        assert_eq!(curve.median_birth(), Some(30));
+        curve.fill([]);
+        assert_eq!(
+            (curve.total(), curve.median_birth()),
+            (Sum::default(), None)
+        );
+    }
+}

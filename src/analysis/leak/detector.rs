@@ -1,0 +1,376 @@
+//! The detector: looks at one observation after another, opens suspects and closes them.
+//!
+//! The same observations give the same answer, whenever and wherever they are looked at: time comes from them alone.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use crate::config::LeakThresholds;
+
+use super::curve::Curve;
+use super::evidence::{self, Evidence, Window};
+use super::exact::Levels;
+use super::follow::Followed;
+use super::observation::{Cohort, Observation, SiteObservation};
+use super::subject::{Subject, View};
+use super::suspect::{Closed, Severity, Suspect};
+use super::track::{Mark, Track};
+
+/// Most subjects whose past is remembered; beyond it growth is told from the survivors alone.
+const MOST_TRACKS: usize = 2_048;
+/// Most suspects that are open at once, and most closed ones that are remembered.
+const MOST_OPEN: usize = 100;
+const MOST_CLOSED: usize = 100;
+/// Each window is longer than the one before by this factor.
+const LADDER: f64 = 1.414;
+
+/// A suspect was opened, became worse, or was closed.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Change {
+    /// It is new.
+    Opened(Suspect),
+    /// Its severity rose to a new height.
+    Worsened(Suspect),
+    /// It is no suspect any more.
+    Closed(Suspect),
+}
+
+/// Live allocations that were added to open suspects, by component and severity.
+pub type Added = HashMap<(Arc<str>, Severity), f64>;
+
+/// Finds leaks in one observation after another.
+#[derive(Debug)]
+pub struct LeakDetector {
+    thresholds: LeakThresholds,
+    start: Option<u64>,
+    last: u64,
+    heap: Levels,
+    components: Vec<Arc<str>>,
+    tracks: HashMap<Subject, Track>,
+    followed: HashMap<Subject, Followed>,
+    open: Vec<Suspect>,
+    closed: VecDeque<Suspect>,
+    opened: u64,
+    added: Added,
+    curve: Curve,
+    merged: Vec<Cohort>,
+}
+
+impl LeakDetector {
+    /// A detector that has seen nothing yet.
+    pub fn new(thresholds: LeakThresholds) -> Self {
+        Self {
+            thresholds,
+            start: None,
+            last: 0,
+            heap: Levels::default(),
+            components: Vec::new(),
+            tracks: HashMap::new(),
+            followed: HashMap::new(),
+            open: Vec::new(),
+            closed: VecDeque::new(),
+            opened: 0,
+            added: Added::new(),
+            curve: Curve::default(),
+            merged: Vec::new(),
+        }
+    }
+
+    /// Open suspects, the one that grows most first.
+    pub fn suspects(&self) -> &[Suspect] {
+        &self.open
+    }
+
+    /// Suspects that were closed, the last one first; the oldest are forgotten.
+    pub fn closed(&self) -> impl Iterator<Item = &Suspect> {
+        self.closed.iter()
+    }
+
+    /// How many suspects were ever opened.
+    pub fn opened(&self) -> u64 {
+        self.opened
+    }
+
+    /// Live allocations that were ever added to open suspects.
+    pub fn added(&self) -> &Added {
+        &self.added
+    }
+
+    /// Bytes that the detector takes, about.
+    pub fn reserved_bytes(&self) -> usize {
+        let tracks: usize = self.tracks.values().map(Track::bytes).sum();
+        tracks
+            + self.merged.capacity() * size_of::<Cohort>()
+            + self.curve.bytes()
+            + self.heap.bytes()
+            + (self.open.len() + self.closed.len()) * (size_of::<Suspect>() + 512)
+    }
+
+    /// Looks at one more observation, and says what has changed. One that is not later than the last (the clock was set back) begins
+    /// a new past.
+    pub fn observe(&mut self, observation: &Observation) -> Vec<Change> {
+        let now = observation.time;
+        if now <= self.last {
+            self.heap.clear();
+            self.tracks.clear();
+            self.start = None;
+        }
+        self.last = now;
+        let start = *self.start.get_or_insert(now);
+        if let Some(heap) = observation.heap_bytes {
+            #[allow(clippy::cast_precision_loss, reason = "no process has 2^53 bytes")]
+            self.heap.push(now, heap as f64);
+        }
+        let windows = self.windows(start, now);
+        let mut sites: Vec<&SiteObservation> = observation.sites.iter().collect();
+        sites.sort_unstable_by(|a, b| {
+            (a.place, &a.component, a.site).cmp(&(b.place, &b.component, b.site))
+        });
+        let mut candidates = Vec::new();
+        for group in sites.chunk_by(|a, b| a.place == b.place && a.component == b.component) {
+            let component = self.component(&group[0].component);
+            let place = Subject::Place(group[0].place, component);
+            let found = self.judge(place, observation, group, &windows, &mut candidates);
+            if !found && group.len() > 1 {
+                for site in group.chunks(1) {
+                    let subject = Subject::Site(site[0].site);
+                    self.judge(subject, observation, site, &windows, &mut candidates);
+                }
+            }
+        }
+        let longest = self.thresholds.longest_window_ms();
+        self.tracks
+            .retain(|_, track| track.seen == now && now.saturating_sub(track.alive) <= longest);
+        self.settle(now, candidates)
+    }
+
+    /// The windows that fit between the end of the warm-up and now.
+    fn windows(&self, start: u64, now: u64) -> Vec<Window> {
+        let from = start + self.thresholds.warm_up_ms();
+        let quarter = |at: u64| start + now.saturating_sub(start) / 4 * at;
+        let gained = |from: u64, to: u64| self.heap.gained(quarter(from), quarter(to));
+        let quarters = gained(1, 2).zip(gained(2, 4));
+        let mut windows = Vec::new();
+        #[allow(clippy::cast_precision_loss, reason = "milliseconds of a window")]
+        let mut length = self.thresholds.window_ms() as f64;
+        #[allow(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "milliseconds of a window"
+        )]
+        while length as u64
+            <= now
+                .saturating_sub(from)
+                .min(self.thresholds.longest_window_ms())
+        {
+            let length_ms = length as u64;
+            let heap = self.heap.growth(now - length_ms);
+            let is_unusual =
+                heap.is_some_and(|growth| self.heap.is_unusual(from, now - length_ms, &growth));
+            windows.push(Window {
+                start,
+                now,
+                length: length_ms,
+                heap,
+                is_unusual,
+                quarters,
+            });
+            length *= LADDER;
+        }
+        windows
+    }
+
+    /// The index of a component, which stands for it in keys.
+    fn component(&mut self, name: &Arc<str>) -> usize {
+        if let Some(at) = self.components.iter().position(|known| known == name) {
+            return at;
+        }
+        self.components.push(Arc::clone(name));
+        self.components.len() - 1
+    }
+
+    /// Looks at one subject: follows it where it is suspected, else asks whether it should be. Says whether it is.
+    fn judge(
+        &mut self,
+        subject: Subject,
+        observation: &Observation,
+        sites: &[&SiteObservation],
+        windows: &[Window],
+        candidates: &mut Vec<(Subject, Followed)>,
+    ) -> bool {
+        let is_followed = self.followed.contains_key(&subject);
+        let cohorts = sites.iter().map(|site| site.cohorts.len()).sum::<usize>();
+        if cohorts == 0 && !is_followed && !self.tracks.contains_key(&subject) {
+            return false;
+        }
+        let view = View::new(observation, sites);
+        view.fill(&mut self.curve, &mut self.merged);
+        let now = observation.time;
+        let has_room = self.tracks.len() < MOST_TRACKS;
+        if has_room || self.tracks.contains_key(&subject) {
+            let total = self.curve.total();
+            #[allow(clippy::cast_precision_loss, reason = "milliseconds")]
+            let age = |birth: u64| now.saturating_sub(birth) as f64;
+            self.tracks.entry(subject).or_default().push(Mark {
+                time: now,
+                taken: view.taken,
+                samples: total.samples,
+                fewest: total.samples,
+                bytes: total.bytes,
+                median_age: self.curve.median_birth().map_or(0.0, age),
+            });
+        }
+        let nothing = Track::default();
+        let track = self.tracks.get(&subject).unwrap_or(&nothing);
+        if let Some(followed) = self.followed.get_mut(&subject) {
+            followed.update(
+                &self.curve,
+                &view.freed,
+                track,
+                windows,
+                now,
+                &self.thresholds,
+            );
+            followed.part.sites = view.heaviest();
+            return true;
+        }
+        let start = self.start.unwrap_or(now);
+        let Some((evidence, window)) = self.evidence(&view, track, windows, start) else {
+            return false;
+        };
+        let mut followed = Followed::new(
+            evidence,
+            window,
+            &view.component,
+            view.place,
+            &self.curve,
+            &view.freed,
+            track,
+            &self.thresholds,
+        );
+        followed.part.sites = view.heaviest();
+        candidates.push((subject, followed));
+        true
+    }
+
+    fn evidence(
+        &self,
+        view: &View<'_>,
+        track: &Track,
+        windows: &[Window],
+        start: u64,
+    ) -> Option<(Evidence, Window)> {
+        let mut allowed = windows
+            .iter()
+            .filter(|window| window.from() >= track.not_before);
+        let survivors = allowed.clone().find_map(|window| {
+            let found = evidence::survivors(&self.curve, &view.freed, window, &self.thresholds)?;
+            Some((found, *window))
+        });
+        if survivors.is_some() {
+            return survivors;
+        }
+        let long = self.thresholds.window_ms() * 4;
+        let backlog = allowed.clone().find(|window| {
+            window.length >= long && evidence::backlog(&self.curve, track, window, &self.thresholds)
+        });
+        if let Some(window) = backlog {
+            return Some((Evidence::Backlog, *window));
+        }
+        let window = allowed.next_back()?;
+        // What is there when the observation begins may be as old as the process.
+        let first = track.first().unwrap_or(window.now).max(track.not_before);
+        let begin = if first <= start + self.thresholds.warm_up_ms() {
+            start
+        } else {
+            first
+        };
+        evidence::doubling(track, window.now, begin, &self.thresholds)
+            .then_some((Evidence::Doubling, *window))
+    }
+
+    /// Opens what is new, groups it, closes what is over, and orders what is open.
+    fn settle(&mut self, now: u64, candidates: Vec<(Subject, Followed)>) -> Vec<Change> {
+        let mut changes = Vec::new();
+        let mut new = Vec::new();
+        for (subject, mut followed) in candidates {
+            if self.followed.len() >= MOST_OPEN {
+                break;
+            }
+            let suspects: Vec<u64> = self.open.iter().map(|suspect| suspect.id).collect();
+            let same = suspects.into_iter().find(|id| {
+                let members = self.followed.values().filter(|other| other.suspect == *id);
+                members
+                    .into_iter()
+                    .any(|other| followed.is_one_cause_with(other))
+            });
+            followed.suspect = same.unwrap_or_else(|| {
+                self.opened += 1;
+                new.push(self.opened);
+                self.open.push(Suspect {
+                    id: self.opened,
+                    component: Arc::clone(&followed.component),
+                    opened: now,
+                    closed: None,
+                    severity: Severity::Low,
+                    worst: Severity::Low,
+                    parts: Vec::new(),
+                });
+                self.opened
+            });
+            self.followed.insert(subject, followed);
+        }
+        let mut ended: HashMap<u64, Closed> = HashMap::new();
+        self.followed.retain(|subject, followed| {
+            let closed = if followed.seen < now {
+                Some(Closed::Freed)
+            } else {
+                followed.verdict
+            };
+            if let Some(why) = closed {
+                ended.insert(followed.suspect, why);
+                self.tracks.entry(*subject).or_default().not_before = now;
+            }
+            closed.is_none()
+        });
+        let mut open = std::mem::take(&mut self.open);
+        open.retain_mut(|suspect| {
+            let mut members: Vec<&mut Followed> = self
+                .followed
+                .values_mut()
+                .filter(|followed| followed.suspect == suspect.id)
+                .collect();
+            if members.is_empty() {
+                let why = ended.get(&suspect.id).copied().unwrap_or(Closed::Stopped);
+                suspect.closed = Some((now, why));
+                self.closed.push_front(suspect.clone());
+                changes.push(Change::Closed(suspect.clone()));
+                return false;
+            }
+            members.sort_unstable_by(|a, b| {
+                let order = b.part.growth.total_cmp(&a.part.growth);
+                order.then_with(|| a.part.sites.cmp(&b.part.sites))
+            });
+            suspect.parts = members.iter().map(|member| member.part.clone()).collect();
+            suspect.severity = Severity::of(suspect.bytes(), suspect.growth(), &self.thresholds);
+            let objects: f64 = members.iter_mut().map(|member| member.take_added()).sum();
+            if new.contains(&suspect.id) {
+                suspect.worst = suspect.severity;
+                changes.push(Change::Opened(suspect.clone()));
+            } else {
+                let key = (Arc::clone(&suspect.component), suspect.severity);
+                *self.added.entry(key).or_default() += objects;
+                if suspect.severity > suspect.worst {
+                    suspect.worst = suspect.severity;
+                    changes.push(Change::Worsened(suspect.clone()));
+                }
+            }
+            true
+        });
+        open.sort_by(|a, b| b.growth().total_cmp(&a.growth()));
+        self.open = open;
+        self.closed.truncate(MOST_CLOSED);
+        changes
+    }
+}

@@ -1,0 +1,327 @@
+//! Does a subject grow as a leak does? Three kinds of evidence, each over a window that ends now.
+//!
+//! | evidence | what is seen | what it finds |
+//! |---|---|---|
+//! | [`Survivors`](Evidence::Survivors) | blocks of generation after generation stay, and hardly any old one was ever freed | nearly every leak |
+//! | [`Backlog`](Evidence::Backlog) | blocks are freed, but ever later, and ever more are live | queues that are filled faster than drained |
+//! | [`Doubling`](Evidence::Doubling) | one block is replaced by a larger one again and again | buffers that grow without bound |
+//!
+//! *Old* is relative: for a window of an hour, blocks that live for minutes are young. So a cache whose entries live for ten minutes is
+//! judged by what outlives them, and a window that is too short for a subject's habits finds that its old blocks are freed.
+
+use crate::config::LeakThresholds;
+use crate::heap::AGES;
+
+use super::curve::Curve;
+use super::exact::Growth;
+use super::track::Track;
+
+/// Intervals of birth that a window is divided into; with the youngest tenth ignored nine of ten count.
+const GENERATIONS: usize = 9;
+/// Shares of the window below which blocks count as young: the least is configured.
+const SETTLED: [f64; 3] = [0.0, 0.25, 0.5];
+/// A last third with less than this share of the growth of the others has stopped growing, if chance is ruled out.
+const PLATEAU: f64 = 0.45;
+/// Growth that slows down below this share of what it was is that of something that fills up.
+const SLOWING: f64 = 0.65;
+const SLOWING_HEAP: f64 = 1.0;
+/// Samples from which on their own distribution over the window tells whether growth is even.
+const FEW: f64 = 4.0;
+/// Chance below which a small number in a third is not called chance.
+const CHANCE: f64 = 0.08;
+/// The exact heap must grow by at least this share of what the samples say; and a subject that rests on few samples must explain at
+/// least this share of what the heap grows.
+const EXPLAINED: f64 = 0.25;
+/// A few samples may overestimate a growth by so much.
+const OVERESTIMATE: f64 = 8.0;
+
+/// Why a subject is called a leak.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Evidence {
+    /// Generation after generation survives.
+    Survivors,
+    /// Few samples survive, and the exact heap grows at the same pace.
+    Confirmed,
+    /// What is freed is freed ever later, and the rest grows.
+    Backlog,
+    /// One block is replaced by a larger one again and again.
+    Doubling,
+}
+
+/// A window that ends now.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Window {
+    /// When the observation began.
+    pub(super) start: u64,
+    pub(super) now: u64,
+    pub(super) length: u64,
+    /// Growth of the exact heap over it.
+    pub(super) heap: Option<Growth>,
+    /// Whether the heap never grew so much in this time before.
+    pub(super) is_unusual: bool,
+    /// Growth of the heap in the second quarter of the time since the start, and in the half after it.
+    pub(super) quarters: Option<(f64, f64)>,
+}
+
+impl Window {
+    pub(super) fn from(&self) -> u64 {
+        self.now.saturating_sub(self.length)
+    }
+}
+
+/// Samples freed at this age or above; the class that the age lies in counts in proportion.
+pub(super) fn freed_old(freed: &[u32; AGES], age_ms: f64) -> f64 {
+    let (mut sum, mut low, mut high) = (0.0, 0.0, 1_000.0);
+    for (class, count) in freed.iter().enumerate() {
+        if age_ms < high || class + 1 == AGES {
+            let share = if age_ms <= low {
+                1.0
+            } else if class + 1 == AGES {
+                low / age_ms
+            } else {
+                (high - age_ms) / (high - low)
+            };
+            sum += f64::from(*count) * share;
+        }
+        (low, high) = (high, high * 2.0);
+    }
+    sum
+}
+
+/// Whether generations of blocks stay.
+pub(super) fn survivors(
+    curve: &Curve,
+    freed: &[u32; AGES],
+    window: &Window,
+    thresholds: &LeakThresholds,
+) -> Option<Evidence> {
+    SETTLED.iter().find_map(|settled| {
+        let share = settled.max(thresholds.youngest_ratio);
+        survivors_above(curve, freed, window, share, thresholds)
+    })
+}
+
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::cast_precision_loss,
+    reason = "milliseconds within a window"
+)]
+fn survivors_above(
+    curve: &Curve,
+    freed: &[u32; AGES],
+    window: &Window,
+    share: f64,
+    thresholds: &LeakThresholds,
+) -> Option<Evidence> {
+    let settled = window.length as f64 * share;
+    let (from, to) = (window.from(), window.now.saturating_sub(settled as u64));
+    let gained = curve.between(from, to);
+    if gained.samples < 2.0 || gained.bytes < thresholds.minimum_bytes as f64 {
+        return None;
+    }
+    let freed = freed_old(freed, settled);
+    let old = curve.between(0, to).samples;
+    if freed > thresholds.old_freed_ratio * (freed + old) {
+        return None;
+    }
+    let mut generations = [0.0; GENERATIONS];
+    let width = to.saturating_sub(from) as f64 / GENERATIONS as f64;
+    let edge = |at: usize| from + (width * at as f64) as u64;
+    for (at, generation) in generations.iter_mut().enumerate() {
+        let end = if at + 1 == GENERATIONS {
+            to
+        } else {
+            edge(at + 1)
+        };
+        *generation = curve.between(edge(at), end).samples;
+    }
+    let occupied = generations.iter().filter(|samples| **samples > 0.0).count();
+    let third = |at: usize| generations[at * 3..at * 3 + 3].iter().sum::<f64>();
+    let thirds = [third(0), third(1), third(2)];
+    let heap = window.heap.map(|growth| {
+        let expected = gained.bytes / to.saturating_sub(from).max(1) as f64;
+        (growth, expected)
+    });
+    // The exact heap has the last word: what it does not show has not grown.
+    if heap.is_some_and(|(growth, expected)| growth.high < EXPLAINED * expected) {
+        return None;
+    }
+    // By the samples, or by how many the exact growth would make on average.
+    let each = gained.bytes / gained.samples;
+    let is_few = gained.samples < FEW
+        && window
+            .heap
+            .is_none_or(|growth| growth.mean * window.length as f64 / each < FEW);
+    let is_explained = heap.is_some_and(|(growth, expected)| {
+        growth.is_even(if is_few { 0.5 } else { 0.75 })
+            && growth.rate * EXPLAINED <= expected
+            && growth.rate * OVERESTIMATE >= expected
+    });
+    // Where the subject is what the heap grows by, the heap says without chance how even that is.
+    let is_uneven = heap.is_some_and(|(growth, expected)| {
+        expected >= 0.6 * growth.rate.max(growth.mean) && !growth.is_even(0.5)
+    });
+    let windows = window.length as f64 / thresholds.window_ms().max(1) as f64;
+    let is_confirmed = window.is_unusual
+        && is_explained
+        && freed < 0.5
+        && occupied >= thresholds.confirmed_generations
+        && (is_few || (is_even(thirds) && windows >= 1.4));
+    if is_confirmed {
+        return Some(Evidence::Confirmed);
+    }
+    if windows < 1.9 || is_uneven || is_slowing(curve, window) {
+        return None;
+    }
+    let agrees =
+        is_explained && freed < 0.5 && occupied >= 4 && thirds.iter().all(|third| *third > 0.0);
+    let is_seen = occupied >= thresholds.minimum_generations && is_even(thirds);
+    (agrees || is_seen).then_some(Evidence::Survivors)
+}
+
+/// Whether growth since the start slows down, as that of a cache or a pool does while it fills: what came in the last half of the
+/// time, against the quarter before it. Where the subject is what the heap grows by, the heap tells without chance.
+fn is_slowing(curve: &Curve, window: &Window) -> bool {
+    let passed = window.now.saturating_sub(window.start);
+    let at = |share: u64| window.start + passed / 4 * share;
+    let (before, after) = (curve.between(at(1), at(2)), curve.between(at(2), at(4)));
+    let heap = window.quarters.is_some_and(|(heap_before, heap_after)| {
+        let share = (before.bytes + after.bytes) / (heap_before + heap_after).max(1.0);
+        share > 0.3 && before.samples > 0.0 && heap_after < SLOWING_HEAP * 2.0 * heap_before
+    });
+    let all = before.samples + after.samples;
+    let samples = after.samples < SLOWING * 2.0 * before.samples
+        && at_most(after.samples, all, 2.0 / 3.0) < CHANCE;
+    heap || samples
+}
+
+/// Whether every third grew, and neither the first nor the last much less than the others.
+fn is_even([first, middle, last]: [f64; 3]) -> bool {
+    let is_occupied = first > 0.0 && middle > 0.0 && last > 0.0;
+    is_occupied && !is_plateau([first, middle, last]) && !is_plateau([last, middle, first])
+}
+
+/// Whether the last third is so much less than the others that chance is ruled out.
+fn is_plateau([first, middle, last]: [f64; 3]) -> bool {
+    let usual = (first + middle) / 2.0;
+    last < PLATEAU * usual && at_most(last, first + middle + last, 1.0 / 3.0) < CHANCE
+}
+
+/// Probability of so few successes or fewer among so many trials.
+fn at_most(successes: f64, trials: f64, chance: f64) -> f64 {
+    let mut term = (1.0 - chance).powf(trials);
+    if term < 1e-12 {
+        // So many trials that the share tells without a test.
+        return 0.0;
+    }
+    let (mut sum, mut count) = (term, 0.0);
+    while count < successes {
+        term *= (trials - count) / (count + 1.0) * chance / (1.0 - chance);
+        sum += term;
+        count += 1.0;
+    }
+    sum
+}
+
+/// Whether more and more is live although old blocks are freed: at four moments of the window ever more samples, ever older ones, and
+/// more than there ever was before the window.
+pub(super) fn backlog(
+    curve: &Curve,
+    track: &Track,
+    window: &Window,
+    thresholds: &LeakThresholds,
+) -> bool {
+    let Some(heap) = window.heap.filter(|growth| growth.low > 0.0) else {
+        return false;
+    };
+    let third = window.length / 3;
+    let moments = [3, 2, 1, 0].map(|back| track.at(window.now.saturating_sub(third * back)));
+    let [Some(first), Some(_), Some(_), Some(last)] = moments else {
+        return false;
+    };
+    let mut steps = moments.windows(2);
+    let grows = steps.all(|pair| match pair {
+        [Some(before), Some(after)] => {
+            let spread = (before.samples + after.samples).sqrt();
+            after.samples - before.samples > spread && after.median_age > before.median_age
+        }
+        _ => false,
+    });
+    let gained = last.bytes - first.bytes;
+    let half = window.now.saturating_sub(round(last.median_age));
+    let Some(taken) = track.at(half).map(|mark| last.taken - mark.taken) else {
+        return false;
+    };
+    // A queue frees nothing young; sessions that come and go do.
+    let young = curve.between(half, window.now + 1).samples;
+    grows
+        && young >= 0.85 * taken
+        && last.median_age >= 1.5 * first.median_age
+        && last.samples - first.samples > 4.0 * (first.samples + last.samples).sqrt()
+        && gained >= float(thresholds.minimum_bytes)
+        && heap.high * float(window.length) >= EXPLAINED * gained
+        && !is_slowing(curve, window)
+        && !track.fell_since(window.from())
+        && first.samples >= 0.8 * track.most_samples_before(window.from())
+}
+
+/// Whether few blocks were replaced by larger ones again and again: at now, half and a quarter of the time since `start` the level
+/// was at least halved each time.
+pub(super) fn doubling(track: &Track, now: u64, start: u64, thresholds: &LeakThresholds) -> bool {
+    let passed = now.saturating_sub(start);
+    if passed / 4 < thresholds.window_ms() {
+        return false;
+    }
+    let at = |part: u64| track.at(start + passed / part);
+    let (Some(last), Some(half), Some(quarter)) = (at(1), at(2), at(4)) else {
+        return false;
+    };
+    [last, half, quarter].iter().all(|mark| mark.samples <= 1.5)
+        && quarter.bytes > 0.0
+        && half.bytes >= 1.6 * quarter.bytes
+        && last.bytes >= 1.6 * half.bytes
+        && last.bytes >= 8.0 * float(thresholds.minimum_bytes)
+}
+
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "an age in milliseconds"
+)]
+fn round(age: f64) -> u64 {
+    age as u64
+}
+
+#[allow(clippy::cast_precision_loss, reason = "no process has 2^53 bytes")]
+fn float(number: u64) -> f64 {
+    number as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn freed_samples_count_from_an_age_on() {
+        let mut freed = [0; AGES];
+        (freed[0], freed[3], freed[AGES - 1]) = (10, 8, 4);
+        // Class 3 is from 4 to 8 seconds, the last from 16384 on.
+        assert_eq!(freed_old(&freed, 0.0), 22.0);
+        assert_eq!(freed_old(&freed, 4_000.0), 12.0);
+        assert_eq!(freed_old(&freed, 6_000.0), 8.0);
+        assert_eq!(freed_old(&freed, 8_000.0), 4.0);
+        assert_eq!(freed_old(&freed, 32_768_000.0), 2.0);
+    }
+
+    #[test]
+    fn a_plateau_needs_more_than_chance() {
+        assert!(is_plateau([20.0, 20.0, 2.0]));
+        assert!(!is_plateau([3.0, 2.0, 1.0]), "chance");
+        assert!(!is_plateau([20.0, 20.0, 15.0]));
+        assert!(is_even([5.0, 6.0, 4.0]) && !is_even([0.0, 6.0, 9.0]));
+        // A sum of binomial probabilities: (2/3)^3 of no success in three.
+        assert!((at_most(0.0, 3.0, 1.0 / 3.0) - 8.0 / 27.0).abs() < 1e-12);
+        assert_eq!(at_most(0.0, 500.0, 1.0 / 3.0), 0.0);
+    }
+}

@@ -1,0 +1,32 @@
+//! Leak detector: per line of code, from the sampled blocks that live and those that were freed.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `observation.rs` | what goes in: all call sites at one moment |
+//! | `subject.rs` | who is judged |
+//! | `curve.rs` | the live samples of one subject, added up by birth |
+//! | `exact.rs` | growth of an exact level, with a confidence interval |
+//! | `track.rs` | what is remembered of a subject |
+//! | `thin.rs` | a bounded past |
+//! | `evidence.rs` | does it grow as a leak does? |
+//! | `follow.rs` | one subject under suspicion, until the suspicion is over |
+//! | `shape.rs` | how it grows: pace, fit, generations |
+//! | `suspect.rs` | what comes out: a suspect, its severity, its pattern |
+//! | `detector.rs` | opens suspects, groups them, closes them |
+
+mod curve;
+mod detector;
+mod evidence;
+mod exact;
+mod follow;
+mod observation;
+mod shape;
+mod subject;
+mod suspect;
+mod thin;
+mod track;
+
+pub use detector::{Added, Change, LeakDetector};
+pub use evidence::Evidence;
+pub use observation::{Cohort, Observation, SiteObservation};
+pub use suspect::{Closed, Part, Pattern, Severity, Suspect};

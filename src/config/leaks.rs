@@ -1,0 +1,105 @@
+//! Section `leaks`: when growth is called a leak, and how bad it is.
+
+use std::time::Duration;
+
+use super::reader::Section;
+use super::{DAY, SECOND};
+
+/// When growth is called a leak, and how bad it is. What each key does stands in `config/production.yaml`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub struct LeakThresholds {
+    /// Time after the start in which growth is nobody's fault: what is allocated then is never evidence.
+    pub warm_up: Duration,
+    /// Shortest time that growth must last before it can be called a leak. Longer windows follow by themselves.
+    pub window: Duration,
+    /// Longest window that is looked at.
+    pub longest_window: Duration,
+    /// Fewest bytes that must have been added within the window.
+    pub minimum_bytes: u64,
+    /// Of nine generations of a window, so many must have survivors.
+    pub minimum_generations: usize,
+    /// As `minimum_generations`, where the exact heap grows at the same even pace.
+    pub confirmed_generations: usize,
+    /// Share of a window whose blocks are too young to count.
+    pub youngest_ratio: f64,
+    /// Largest share of a place's old blocks that may have been freed.
+    pub old_freed_ratio: f64,
+    /// Least time without growth after which a suspect is closed.
+    pub close_after: Duration,
+    /// Above either of these a leak is critical.
+    pub critical: SeverityThreshold,
+    /// Above either of these a leak is high.
+    pub high: SeverityThreshold,
+    /// Above either of these a leak is medium, else it is low.
+    pub medium: SeverityThreshold,
+}
+
+/// What a severity begins above.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub struct SeverityThreshold {
+    /// Bytes that a suspect holds.
+    pub size: u64,
+    /// Its growth in MB (1048576 bytes) per hour.
+    pub growth_mb_per_hour: f64,
+}
+
+impl Default for LeakThresholds {
+    /// Those of the production profile.
+    fn default() -> Self {
+        super::Config::production().leaks
+    }
+}
+
+impl LeakThresholds {
+    pub(super) fn read(section: &mut Section<'_>) -> Self {
+        let [critical, high, medium] = section.section("severity", |severity| {
+            ["critical", "high", "medium"]
+                .map(|name| severity.section(name, SeverityThreshold::read))
+        });
+        Self {
+            warm_up: section.within("warm_up", Duration::ZERO..=DAY),
+            window: section.within("window", 10 * SECOND..=DAY),
+            longest_window: section.within("longest_window", 10 * SECOND..=30 * DAY),
+            minimum_bytes: section.within("minimum_bytes", 0..=1 << 50),
+            minimum_generations: section.within("minimum_generations", 2..=9),
+            confirmed_generations: section.within("confirmed_generations", 2..=9),
+            youngest_ratio: section.within("youngest_ratio", 0.01..=0.5),
+            old_freed_ratio: section.within("old_freed_ratio", 0.0..=0.9),
+            close_after: section.within("close_after", SECOND..=7 * DAY),
+            critical,
+            high,
+            medium,
+        }
+    }
+
+    pub(crate) fn warm_up_ms(&self) -> u64 {
+        milliseconds(self.warm_up)
+    }
+
+    pub(crate) fn window_ms(&self) -> u64 {
+        milliseconds(self.window)
+    }
+
+    pub(crate) fn longest_window_ms(&self) -> u64 {
+        milliseconds(self.longest_window)
+    }
+
+    pub(crate) fn close_after_ms(&self) -> u64 {
+        milliseconds(self.close_after)
+    }
+}
+
+impl SeverityThreshold {
+    fn read(section: &mut Section<'_>) -> Self {
+        Self {
+            size: section.within("size", 0..=1 << 50),
+            growth_mb_per_hour: section.within("growth_mb_per_hour", 0.0..=1e9),
+        }
+    }
+}
+
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
