@@ -58,11 +58,7 @@ pub(crate) struct Health {
 #[allow(clippy::cast_precision_loss, reason = "no process has 2^53 bytes")]
 pub(crate) fn assess(snapshot: &Snapshot, recent: &[Point], thresholds: &Thresholds) -> Health {
     let rss = snapshot.process.get().map(|process| process.rss as f64);
-    let limit = snapshot.limit().map(|limit| limit as f64);
-    let used_ratio = rss
-        .zip(limit)
-        .filter(|(_, limit)| *limit > 0.0)
-        .map(|(rss, limit)| rss / limit);
+    let used_ratio = snapshot.limit().and_then(|limit| limit.used_ratio());
     let long_enough = match (recent.first(), recent.last()) {
         (Some(first), Some(last)) => last
             .time

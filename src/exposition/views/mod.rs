@@ -247,7 +247,7 @@ impl HealthView {
                 Status::Critical => "critical",
             },
             rss_bytes: snapshot.process.get().map(|process| process.rss),
-            limit_bytes: snapshot.limit(),
+            limit_bytes: snapshot.limit().map(|limit| limit.bytes),
             used_ratio: health.used_ratio,
             growth_rate_bytes_per_second: health.growth_rate,
             allocation_rate_bytes_per_second: health.allocation_rate,
