@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::config::Thresholds;
 use crate::snapshot::{Point, Snapshot};
 
-use super::trend::slope;
+use super::tracker::{MOST_BLOCKS, blocks, series, slope};
 
 /// Window of the growth and of the allocation rate.
 pub(crate) const WINDOW: Duration = Duration::from_secs(300);
@@ -68,13 +68,11 @@ pub(crate) fn assess(snapshot: &Snapshot, recent: &[Point], thresholds: &Thresho
     };
     let growth_rate = long_enough
         .then(|| {
-            slope(
-                recent
-                    .iter()
-                    .filter_map(|point| Some((point.time, point.rss?.mean))),
-            )
+            let levels = series(recent, |point| Some(point.rss?.mean));
+            slope(&blocks(&levels, MOST_BLOCKS))
         })
-        .flatten();
+        .flatten()
+        .map(|slope| slope.per_second);
 
     let mut findings = Vec::new();
     if let Some(rss) = rss {

@@ -183,7 +183,7 @@ struct AnalysisView {
 impl From<Statistics> for AnalysisView {
     fn from(statistics: Statistics) -> Self {
         Self {
-            growth_rate_bytes_per_second: statistics.growth_rate,
+            growth_rate_bytes_per_second: statistics.growth.map(|slope| slope.per_second),
             volatility: statistics.volatility,
             peak: statistics.peak,
             min: statistics.min,
