@@ -22,7 +22,7 @@ const FEWEST: usize = 7;
 const LEAST: f64 = 120.0;
 /// ... so many points.
 const MANY: usize = 15;
-/// Least growth within a window: so many bytes, ...
+/// Least growth within a window: so many bytes, more by the root of what a shorter one lacks, as everything grows a little at start, ...
 const LEAST_BYTES: f64 = 1_048_576.0;
 /// ... and this part of what is resident.
 const LEAST_RATIO: f64 = 0.005;
@@ -164,8 +164,10 @@ fn is_growth(whole: &[(f64, f64)], all: &Slope, did_grow: bool) -> bool {
     else {
         return false;
     };
-    let least = LEAST_BYTES.max(LEAST_RATIO * middle.1) * if did_grow { STILL } else { 1.0 };
-    let grown = all.per_second * (last.0 - first.0);
+    let covered = last.0 - first.0;
+    let bytes = LEAST_BYTES * (WINDOWS[0] / covered).sqrt().max(1.0);
+    let least = bytes.max(LEAST_RATIO * middle.1) * if did_grow { STILL } else { 1.0 };
+    let grown = all.per_second * covered;
     if !all.is_growth() || grown < least || grown < wavering(whole, all.per_second) {
         return false;
     }

@@ -235,6 +235,13 @@ impl Config {
                         .within("growth_critical_mb_per_s", 0.001..=1e6),
                     limit_warning_ratio: thresholds.within("limit_warning_ratio", 0.01..=1.0),
                     limit_critical_ratio: thresholds.within("limit_critical_ratio", 0.01..=1.0),
+                    exhaustion_warning: thresholds.within("exhaustion_warning", SECOND..=DAY * 30),
+                    exhaustion_critical: thresholds
+                        .within("exhaustion_critical", SECOND..=DAY * 30),
+                    exhaustion_used_ratio: thresholds.within("exhaustion_used_ratio", 0.0..=1.0),
+                    pressure_warning_ratio: thresholds.within("pressure_warning_ratio", 0.0..=1.0),
+                    pressure_critical_ratio: thresholds
+                        .within("pressure_critical_ratio", 0.0..=1.0),
                 }),
             }),
             metrics: root.section("metrics", |metrics| Metrics {
@@ -274,6 +281,20 @@ impl Config {
                     format!("at least the warning, {low}"),
                 );
             }
+        }
+        let (warning, critical) = (
+            thresholds.exhaustion_warning,
+            thresholds.exhaustion_critical,
+        );
+        if critical > warning && !root.is_noted("exhaustion_critical") {
+            root.report(
+                "alerts.thresholds.exhaustion_critical",
+                Some(humantime::format_duration(critical).to_string()),
+                format!(
+                    "at most the warning, {}",
+                    humantime::format_duration(warning)
+                ),
+            );
         }
         if config.otlp.cert_file.is_some() != config.otlp.key_file.is_some() {
             root.report(
