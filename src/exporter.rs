@@ -14,6 +14,7 @@ use tokio::time::MissedTickBehavior;
 use warp::filters::BoxedFilter;
 use warp::reply::Response;
 
+use crate::analysis;
 use crate::collector::{Roots, Target};
 use crate::config::{Auto, Config, Resource};
 use crate::error::Error;
@@ -103,7 +104,7 @@ impl Builder {
         let profiler = start_sampling(&config, &target, &roots.proc);
         let options = sampler_options(&config, target.clone(), roots);
         let history = History::new(config.sampling.max_samples, config.history.retention);
-        let recorder = Arc::new(Recorder::new(options, history));
+        let recorder = Arc::new(Recorder::new(options, history).deriving(analysis::derive));
         let api = Arc::new(Api::new(
             &config,
             Arc::clone(&recorder),

@@ -2,17 +2,27 @@
 //!
 //! | file | holds |
 //! |---|---|
-//! | `trend.rs` | levels over a window, their slope and their spread |
 //! | `leak/` | who leaks: the leak detector |
+//! | `tracker.rs` | levels over a window: spread, slope and how sure it is |
+//! | `trend.rs` | a window of the history at an interval |
+//! | `curve.rs` | the course of a growing level, and when it reaches another |
+//! | `exhaustion.rs` | when the limit is reached |
+//! | `verdict.rs` | which part of resident memory grows |
 //! | `health.rs` | the verdict for people on call |
+//! | `findings.rs` | what speaks against health, each sign with its numbers |
+//! | `advice.rs` | what to do about memory that grows, by the part that does |
 //! | `allocation.rs` | what is known of call sites, and the report on them |
 //! | `place.rs` | call sites grouped by the line of code that a person can change |
 //! | `estimate.rs` | what samples can and cannot say: intervals and medians |
 //! | `recommendation.rs` | advice: what it carries, in which order it stands |
 //! | `rules/` | when which advice is given, and its words |
 
+mod advice;
 mod allocation;
+mod curve;
 mod estimate;
+mod exhaustion;
+mod findings;
 #[cfg(test)]
 pub(crate) mod fixture;
 mod health;
@@ -20,13 +30,29 @@ pub mod leak;
 mod place;
 mod recommendation;
 mod rules;
+mod tracker;
 mod trend;
+mod verdict;
 
 pub(crate) use allocation::{
     AllocationInput, AllocationReport, AllocatorLevels, Coverage, Earlier, EarlierSite, Frame,
     SiteReading, analyse,
 };
-pub(crate) use health::{Health, Status, WINDOW, assess};
+pub(crate) use health::{Finding, Health, PAST, Status, Vitals, assess};
 pub(crate) use place::{Place, Share};
 pub(crate) use recommendation::{Evidence, Recommendation};
-pub(crate) use trend::{Statistics, Trend, trend};
+pub(crate) use tracker::{Slope, Statistics};
+pub(crate) use trend::{Trend, trend};
+pub(crate) use verdict::{REACH, growth};
+
+use crate::snapshot::{Derived, History, Snapshot};
+
+/// Everything that the history says of a snapshot.
+pub(crate) fn derive(snapshot: &Snapshot, history: &History) -> Derived {
+    Derived {
+        limit_exhaustion_seconds: snapshot
+            .limit()
+            .and_then(|limit| exhaustion::exhaustion(history.points(), &limit, snapshot.time)),
+        growth: growth(history.since(snapshot.time, REACH), snapshot.time),
+    }
+}

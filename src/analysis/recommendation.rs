@@ -63,6 +63,13 @@ pub(crate) struct Evidence {
     pub(crate) value: f64,
 }
 
+impl Evidence {
+    /// A number.
+    pub(crate) fn of(name: &'static str, value: f64) -> Self {
+        Self { name, value }
+    }
+}
+
 /// One piece of advice.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Recommendation {

@@ -1,6 +1,6 @@
 //! The table of metrics, in the order in which every document shows them.
 
-use super::{Group, Kind, LabelDef, MetricDef, Scope, Unit};
+use super::{Group, Kind, LabelDef, MetricDef, Scope, Unit, VERDICTS};
 
 /// Bounds of `memory.allocation.size_bytes`: powers of four from 16 B to 64 MiB. They contain every edge of [`SIZE_CATEGORIES`].
 pub const SIZE_BOUNDS: [u64; 12] = [
@@ -56,6 +56,10 @@ const SIZE_CATEGORY: LabelDef = LabelDef {
 const KIND: LabelDef = LabelDef {
     name: "kind",
     values: &["some", "full"],
+};
+const VERDICT: LabelDef = LabelDef {
+    name: "verdict",
+    values: &VERDICTS,
 };
 const COLLECTOR: LabelDef = LabelDef {
     name: "collector",
@@ -151,6 +155,9 @@ metrics! {
     RSS_SHMEM_BYTES = "memory.rss_shmem_bytes", Kind::Gauge, Unit::Bytes, [], Process, AnyProcess,
         "Resident shared memory: tmpfs and shared anonymous mappings",
         "RssShmem of /proc/PID/status";
+    GROWTH_VERDICT = "memory.growth_verdict", Kind::Gauge, Unit::None, [VERDICT], Process, AnyProcess,
+        "Which part of resident memory grows: 1 for the state that holds, 0 for the others; absent while it cannot be told",
+        "slopes of RssAnon, RssFile, RssShmem and of jemalloc stats.allocated, active and resident over the last 10 minutes, or over the last hour";
     DEALLOCATION_COUNT = "memory.deallocation.count", Kind::Counter, Unit::Count("operation"), [], Allocations, InProcess,
         "Blocks that the program gave back to its allocator, exact; a realloc is not among them",
         "allocator wrapper";
@@ -175,8 +182,11 @@ metrics! {
         "jemalloc stats.metadata";
 
     LIMIT_BYTES = "memory.limit_bytes", Kind::Gauge, Unit::Bytes, [], Limits, AnyProcess,
-        "The lowest memory limit that holds for the process; absent when there is none",
-        "limits.memory of the configuration, else the lowest limit of the control group and its ancestors";
+        "The memory limit of the process that has the least room left; absent when there is none",
+        "limits.memory of the configuration, else the limit with the least room among those of the control group and its ancestors, RLIMIT_AS and RLIMIT_DATA";
+    LIMIT_EXHAUSTION_SECONDS = "memory.limit_exhaustion_seconds", Kind::Gauge, Unit::Seconds, [], Limits, AnyProcess,
+        "Time until the memory limit is reached if memory goes on growing as it does; absent without a limit, without growth, and while there is little history",
+        "recent course of what is used against the limit: of the control group what the kernel cannot reclaim, else what the limit counts";
     CGROUP_CURRENT_BYTES = "memory.cgroup.current_bytes", Kind::Gauge, Unit::Bytes, [], Limits, AnyProcess,
         "Memory charged to the control group of the process, page cache and other processes in it included",
         "memory.current (v2), memory.usage_in_bytes (v1)";

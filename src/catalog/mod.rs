@@ -7,11 +7,14 @@
 //! |---|---|
 //! | `metrics.rs` | the table: the thirteen, then their companions |
 //! | `naming.rs` | what a name and a unit become in each place |
+//! | `verdict.rs` | the states of the growth verdict |
 
 mod metrics;
 mod naming;
+mod verdict;
 
 pub use metrics::*;
+pub use verdict::{VERDICTS, Verdict};
 
 /// One metric, defined once.
 ///

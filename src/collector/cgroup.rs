@@ -1,6 +1,8 @@
 //! The control group of a process: limit, usage, pressure and kills. Version 2, else version 1.
 //!
-//! The limit that holds is the lowest one on the way from the group of the process up to the root of the hierarchy that is visible.
+//! Every group on the way from the one of the process up to the root of the visible hierarchy may have a limit, and each limit
+//! counts what is charged to its own level. The one that holds is the one with the least room left. What the kernel can take back
+//! without harm (pages of files, caches of its own) leaves room, so it does not count as used.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -18,14 +20,26 @@ const MICROSECONDS: f64 = 1e6;
 pub struct CgroupReading {
     /// Bytes charged to the group.
     pub current: Option<u64>,
-    /// The lowest limit in bytes; absent when there is none.
-    pub limit: Option<u64>,
-    /// Processes killed for want of memory.
+    /// The limit with the least room left; absent when there is none.
+    pub limit: Option<CgroupLimit>,
+    /// Processes of the group that the kernel killed for want of memory, whichever level ran out of it.
     pub oom_kills: Option<u64>,
     /// Seconds in which at least one task waited for memory.
     pub pressure_some: Option<f64>,
     /// Seconds in which all tasks waited for memory.
     pub pressure_full: Option<f64>,
+}
+
+/// A limit of a control group or of an ancestor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CgroupLimit {
+    /// The limit in bytes.
+    pub bytes: u64,
+    /// Bytes charged to the level of the limit that the kernel cannot reclaim without harm.
+    pub used: Option<u64>,
+    /// How many levels above the group of the process it stands.
+    pub level: u8,
 }
 
 /// Reads the control group of one process.
@@ -48,19 +62,54 @@ struct Group {
 }
 
 #[derive(Debug)]
-enum Files {
-    V2 {
-        limits: Vec<PathBuf>,
-        current: PathBuf,
-        events: PathBuf,
-        pressure: PathBuf,
-    },
-    V1 {
-        stat: PathBuf,
-        limit: PathBuf,
-        current: PathBuf,
-        oom: PathBuf,
-    },
+struct Files {
+    version: &'static Version,
+    /// The group of the process, and its ancestors as far as they can be seen.
+    levels: Vec<LevelFiles>,
+    events: PathBuf,
+    pressure: Option<PathBuf>,
+}
+
+#[derive(Debug)]
+struct LevelFiles {
+    limit: PathBuf,
+    current: PathBuf,
+    stat: PathBuf,
+}
+
+/// How a version of control groups names things.
+#[derive(Debug)]
+struct Version {
+    limit: &'static str,
+    current: &'static str,
+    events: &'static str,
+    /// In `memory.stat`, over the whole subtree as the usage is.
+    reclaimable: &'static [&'static str],
+    /// In `memory.stat`: the lowest limit on the way up, whether that level can be seen or not.
+    inherited: Option<&'static str>,
+}
+
+static V2: Version = Version {
+    limit: "memory.max",
+    current: "memory.current",
+    events: "memory.events",
+    reclaimable: &["active_file", "inactive_file", "slab_reclaimable"],
+    inherited: None,
+};
+
+static V1: Version = Version {
+    limit: "memory.limit_in_bytes",
+    current: "memory.usage_in_bytes",
+    events: "memory.oom_control",
+    reclaimable: &["total_active_file", "total_inactive_file"],
+    inherited: Some("hierarchical_memory_limit"),
+};
+
+impl CgroupLimit {
+    /// A limit of so many bytes, `level` levels up.
+    pub fn of(bytes: u64, used: Option<u64>, level: u8) -> Self {
+        Self { bytes, used, level }
+    }
 }
 
 impl CgroupCollector {
@@ -73,7 +122,7 @@ impl CgroupCollector {
             membership,
             pid: None,
             group: None,
-            buffer: Vec::with_capacity(4 << 10),
+            buffer: Vec::with_capacity(8 << 10),
         }
     }
 
@@ -86,7 +135,7 @@ impl CgroupCollector {
         }
     }
 
-    fn locate(&mut self) -> Result<&Files, CollectError> {
+    fn locate(&mut self) -> Result<(), CollectError> {
         let text =
             read_small(&self.membership, &mut self.buffer).map_err(|cause| match cause.kind() {
                 io::ErrorKind::NotFound => CollectError::NoData("the system has no control groups"),
@@ -102,12 +151,7 @@ impl CgroupCollector {
                 files,
             });
         }
-        match &self.group {
-            Some(group) => Ok(&group.files),
-            None => Err(CollectError::NoData(
-                "the process is in no control group that accounts for memory",
-            )),
-        }
+        Ok(())
     }
 }
 
@@ -118,48 +162,88 @@ impl Collector for CgroupCollector {
 
     fn collect(&mut self, reading: &mut CgroupReading) -> Result<(), CollectError> {
         self.locate()?;
-        let Some(group) = &self.group else {
-            return Err(CollectError::NoData("the process is in no control group"));
+        let Some(Group { files, .. }) = &self.group else {
+            return Err(CollectError::NoData(
+                "the process is in no control group that accounts for memory",
+            ));
         };
         let buffer = &mut self.buffer;
         *reading = CgroupReading::default();
-        match &group.files {
-            Files::V2 {
-                limits,
-                current,
-                events,
-                pressure,
-            } => {
-                reading.current = read_number(current, buffer)?;
-                for limit in limits {
-                    let limit = read_number(limit, buffer)?;
-                    reading.limit = [reading.limit, limit].into_iter().flatten().min();
-                }
-                reading.oom_kills = read_keyed(events, "oom_kill", buffer)?;
-                if let Ok(text) = read_small(pressure, buffer) {
-                    reading.pressure_some = pressure_seconds(text, "some");
-                    reading.pressure_full = pressure_seconds(text, "full");
-                }
-            }
-            Files::V1 {
-                stat,
-                limit,
-                current,
-                oom,
-            } => {
-                reading.current = read_number(current, buffer)?;
-                let own = read_number(limit, buffer)?;
-                let inherited = read_keyed(stat, "hierarchical_memory_limit", buffer)?;
-                reading.limit = [own, inherited]
-                    .into_iter()
-                    .flatten()
-                    .filter(|limit| *limit < V1_UNLIMITED)
-                    .min();
-                reading.oom_kills = read_keyed(oom, "oom_kill", buffer)?;
-            }
+        let own = files.levels.first();
+        if let Some(own) = own {
+            reading.current = read_number(&own.current, buffer)?;
+        }
+        reading.limit = tightest(files, reading.current, buffer)?;
+        reading.oom_kills = read_keyed(&files.events, "oom_kill", buffer)?;
+        if let Some(pressure) = &files.pressure
+            && let Ok(text) = read_small(pressure, buffer)
+        {
+            reading.pressure_some = pressure_seconds(text, "some");
+            reading.pressure_full = pressure_seconds(text, "full");
         }
         Ok(())
     }
+}
+
+/// The limit with the least room left, of all levels.
+fn tightest(
+    files: &Files,
+    current: Option<u64>,
+    buffer: &mut Vec<u8>,
+) -> Result<Option<CgroupLimit>, CollectError> {
+    let mut found: Option<CgroupLimit> = None;
+    let mut consider = |limit: CgroupLimit| {
+        let room = |limit: &CgroupLimit| limit.bytes.saturating_sub(limit.used.unwrap_or(0));
+        if found
+            .as_ref()
+            .is_none_or(|other| room(&limit) < room(other))
+        {
+            found = Some(limit);
+        }
+    };
+    let mut lowest = V1_UNLIMITED;
+    for (level, paths) in (0_u8..).zip(&files.levels) {
+        let limit = read_number(&paths.limit, buffer)?.filter(|limit| *limit < V1_UNLIMITED);
+        if let Some(bytes) = limit {
+            lowest = lowest.min(bytes);
+            // A level that does not say what it uses uses at least what the group of the process does.
+            let used = used(files.version, paths, buffer)?.or(current);
+            consider(CgroupLimit { bytes, used, level });
+        }
+    }
+    if let (Some(key), Some(own), Some(top)) = (
+        files.version.inherited,
+        files.levels.first(),
+        files.levels.last(),
+    ) && let Some(bytes) = read_keyed(&own.stat, key, buffer)?
+        && bytes < lowest
+    {
+        // Set above what can be seen: the uppermost level that can comes closest to what it counts.
+        let used = used(files.version, top, buffer)?.or(current);
+        let level = u8::try_from(files.levels.len()).unwrap_or(u8::MAX);
+        consider(CgroupLimit { bytes, used, level });
+    }
+    Ok(found)
+}
+
+/// What is charged to a level and cannot be reclaimed without harm.
+fn used(
+    version: &Version,
+    level: &LevelFiles,
+    buffer: &mut Vec<u8>,
+) -> Result<Option<u64>, CollectError> {
+    let Some(current) = read_number(&level.current, buffer)? else {
+        return Ok(None);
+    };
+    let reclaimable = match read_small(&level.stat, buffer) {
+        Ok(text) => version
+            .reclaimable
+            .iter()
+            .filter_map(|key| keyed(text, key))
+            .fold(0, u64::saturating_add),
+        Err(_) => 0,
+    };
+    Ok(Some(current.saturating_sub(reclaimable)))
 }
 
 /// The files of the group that `/proc/PID/cgroup` names.
@@ -171,47 +255,61 @@ fn find(membership: &str, root: &Path) -> Option<Files> {
             wanted(hierarchy, controllers).then_some(path)
         })
     };
+    let unified = path_of(&|hierarchy, controllers| hierarchy == "0" && controllers.is_empty());
     let v1 = path_of(&|_, controllers| {
         controllers
             .split(',')
             .any(|controller| controller == "memory")
     });
-    if let Some(path) = v1 {
-        let dir = existing(&root.join("memory"), path, "memory.usage_in_bytes")?;
-        return Some(Files::V1 {
-            stat: dir.join("memory.stat"),
-            limit: dir.join("memory.limit_in_bytes"),
-            current: dir.join("memory.usage_in_bytes"),
-            oom: dir.join("memory.oom_control"),
-        });
-    }
-    let path = path_of(&|hierarchy, controllers| hierarchy == "0" && controllers.is_empty())?;
-    let dir = existing(root, path, "memory.current")?;
-    let limits = dir
+    let (version, root, path) = match v1 {
+        Some(path) => (&V1, &root.join("memory"), path),
+        None => (&V2, &root.to_owned(), unified?),
+    };
+    let dir = existing(root, path, version.current)?;
+    let is_bound_from_above = |dir: &Path| {
+        !std::fs::read(dir.join("memory.use_hierarchy")).is_ok_and(|text| text.starts_with(b"0"))
+    };
+    let mut levels = Vec::new();
+    for (level, dir) in dir
         .ancestors()
         .take_while(|dir| dir.starts_with(root))
-        .map(|dir| dir.join("memory.max"))
-        .collect();
-    Some(Files::V2 {
-        limits,
-        current: dir.join("memory.current"),
-        events: dir.join("memory.events"),
-        pressure: dir.join("memory.pressure"),
+        .enumerate()
+    {
+        // Version 1 once knew groups that do not count for their parents.
+        if level > 0 && !is_bound_from_above(dir) {
+            break;
+        }
+        levels.push(LevelFiles {
+            limit: dir.join(version.limit),
+            current: dir.join(version.current),
+            stat: dir.join("memory.stat"),
+        });
+    }
+    Some(Files {
+        version,
+        levels,
+        events: dir.join(version.events),
+        // Version 1 has no pressure by group.
+        pressure: v1.is_none().then(|| dir.join("memory.pressure")),
     })
 }
 
-/// The directory of a group. Inside a container the path of the host may stand in `/proc` while only the container's own group is
-/// mounted, as the root.
+/// The directory of a group, or of the nearest ancestor that accounts for memory. Inside a container the path of the host may stand
+/// in `/proc` while only the container's own group is mounted, as the root.
 fn existing(root: &Path, path: &str, file: &str) -> Option<PathBuf> {
-    let relative = path.trim_start_matches('/');
-    let climbs = Path::new(relative)
+    let relative = Path::new(path.trim_start_matches('/'));
+    let climbs = relative
         .components()
         .any(|part| part == std::path::Component::ParentDir);
-    let dir = root.join(relative);
-    [dir, root.to_owned()]
-        .into_iter()
-        .skip(usize::from(climbs))
+    let dir = if climbs {
+        root.to_owned()
+    } else {
+        root.join(relative)
+    };
+    dir.ancestors()
+        .take_while(|dir| dir.starts_with(root))
         .find(|dir| dir.join(file).exists())
+        .map(Path::to_owned)
 }
 
 /// A file of one number; `max` and a file that does not exist are none.

@@ -23,7 +23,7 @@ mod split;
 use std::io;
 use std::path::PathBuf;
 
-pub use cgroup::{CgroupCollector, CgroupReading};
+pub use cgroup::{CgroupCollector, CgroupLimit, CgroupReading};
 pub use files::read_small;
 pub use heap::HeapCollector;
 pub use jemalloc::{Bin, JemallocCollector, JemallocReading, Released};

@@ -58,6 +58,10 @@ pub struct ProcessReading {
     pub max_fds: Option<u64>,
     /// Most virtual memory allowed, in bytes; absent when unlimited.
     pub virtual_max: Option<u64>,
+    /// Private writable mappings in bytes, resident or not: what the limit of the data segment counts since Linux 4.7.
+    pub data_size: Option<u64>,
+    /// Largest data segment allowed, in bytes; absent when unlimited.
+    pub data_max: Option<u64>,
 }
 
 /// Reads one process.
@@ -181,6 +185,7 @@ impl ProcessCollector {
         if let Ok(text) = read_small(&found.limits, &mut self.buffer) {
             reading.max_fds = limit(text, "Max open files");
             reading.virtual_max = limit(text, "Max address space");
+            reading.data_max = limit(text, "Max data size");
         }
         // Since Linux 6.2 the size of this directory is the number of its entries; before it was 0.
         reading.open_fds = std::fs::metadata(&found.fds)
@@ -228,6 +233,7 @@ fn parse_status(text: &str, reading: &mut ProcessReading) -> Option<()> {
         match key {
             "VmRSS" => rss = bytes(),
             "VmSize" => virtual_size = bytes(),
+            "VmData" => reading.data_size = bytes(),
             "RssAnon" => reading.rss_anon = bytes(),
             "RssFile" => reading.rss_file = bytes(),
             "RssShmem" => reading.rss_shmem = bytes(),

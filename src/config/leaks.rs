@@ -74,6 +74,32 @@ impl LeakThresholds {
         }
     }
 
+    /// What the values must be to one another.
+    pub(super) fn check(&self, root: &mut Section<'_>) {
+        for (above, below, name, of) in [
+            (self.critical, self.high, "critical", "high"),
+            (self.high, self.medium, "high", "medium"),
+        ] {
+            if above.size < below.size || above.growth_mb_per_hour < below.growth_mb_per_hour {
+                root.report(
+                    &format!("leaks.severity.{name}"),
+                    None,
+                    format!("size and growth_mb_per_hour at least those of {of}"),
+                );
+            }
+        }
+        if self.longest_window < self.window {
+            root.report(
+                "leaks.longest_window",
+                Some(humantime::format_duration(self.longest_window).to_string()),
+                format!(
+                    "at least window, {}",
+                    humantime::format_duration(self.window)
+                ),
+            );
+        }
+    }
+
     pub(crate) fn warm_up_ms(&self) -> u64 {
         milliseconds(self.warm_up)
     }

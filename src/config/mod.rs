@@ -241,6 +241,13 @@ impl Config {
                         .within("growth_critical_mb_per_s", 0.001..=1e6),
                     limit_warning_ratio: thresholds.within("limit_warning_ratio", 0.01..=1.0),
                     limit_critical_ratio: thresholds.within("limit_critical_ratio", 0.01..=1.0),
+                    exhaustion_warning: thresholds.within("exhaustion_warning", SECOND..=DAY * 30),
+                    exhaustion_critical: thresholds
+                        .within("exhaustion_critical", SECOND..=DAY * 30),
+                    exhaustion_used_ratio: thresholds.within("exhaustion_used_ratio", 0.0..=1.0),
+                    pressure_warning_ratio: thresholds.within("pressure_warning_ratio", 0.0..=1.0),
+                    pressure_critical_ratio: thresholds
+                        .within("pressure_critical_ratio", 0.0..=1.0),
                 }),
             }),
             metrics: root.section("metrics", |metrics| Metrics {
@@ -281,29 +288,21 @@ impl Config {
                 );
             }
         }
-        let leaks = &config.leaks;
-        for (above, below, name, of) in [
-            (leaks.critical, leaks.high, "critical", "high"),
-            (leaks.high, leaks.medium, "high", "medium"),
-        ] {
-            if above.size < below.size || above.growth_mb_per_hour < below.growth_mb_per_hour {
-                root.report(
-                    &format!("leaks.severity.{name}"),
-                    None,
-                    format!("size and growth_mb_per_hour at least those of {of}"),
-                );
-            }
-        }
-        if leaks.longest_window < leaks.window {
+        let (warning, critical) = (
+            thresholds.exhaustion_warning,
+            thresholds.exhaustion_critical,
+        );
+        if critical > warning && !root.is_noted("exhaustion_critical") {
             root.report(
-                "leaks.longest_window",
-                Some(humantime::format_duration(leaks.longest_window).to_string()),
+                "alerts.thresholds.exhaustion_critical",
+                Some(humantime::format_duration(critical).to_string()),
                 format!(
-                    "at least window, {}",
-                    humantime::format_duration(leaks.window)
+                    "at most the warning, {}",
+                    humantime::format_duration(warning)
                 ),
             );
         }
+        config.leaks.check(&mut root);
         if config.otlp.cert_file.is_some() != config.otlp.key_file.is_some() {
             root.report(
                 "otlp.cert_file",

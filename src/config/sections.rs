@@ -157,6 +157,11 @@ pub struct Thresholds {
     pub growth_critical_mb_per_s: f64,
     pub limit_warning_ratio: f64,
     pub limit_critical_ratio: f64,
+    pub exhaustion_warning: Duration,
+    pub exhaustion_critical: Duration,
+    pub exhaustion_used_ratio: f64,
+    pub pressure_warning_ratio: f64,
+    pub pressure_critical_ratio: f64,
 }
 
 /// Section `metrics`.

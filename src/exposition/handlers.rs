@@ -10,7 +10,7 @@ use flate2::write::GzEncoder;
 use warp::http::{HeaderMap, HeaderValue, StatusCode, header};
 use warp::reply::Response;
 
-use crate::analysis::{self, Status};
+use crate::analysis::{self, Status, Vitals};
 use crate::collector::{CollectError, JemallocCollector, Target};
 use crate::config::{Config, RecommendationThresholds, Thresholds};
 use crate::profile::Profiler;
@@ -154,13 +154,14 @@ pub(super) fn trend(api: &Api, query: &str) -> Result<Response, ApiError> {
     let interval = duration_of_interval(api, &parameters, duration)?;
     let now = SystemTime::now();
     let points: Vec<Point> = history.since(now, duration).copied().collect();
+    let growth = analysis::growth(history.since(now, analysis::REACH), now);
     drop(history);
     let trend = analysis::trend(&points, now, interval);
     Ok(answer(
         &api.session,
         StatusCode::OK,
         now,
-        TrendView::new(&trend, duration, interval),
+        TrendView::new(&trend, growth.as_ref(), duration, interval),
     ))
 }
 
@@ -192,13 +193,17 @@ fn duration_of_interval(
 pub(super) fn health(api: &Api, query: &str) -> Result<Response, ApiError> {
     parameters(query, &[])?;
     let snapshot = api.recorder.snapshot();
-    let recent: Vec<Point> = api
+    let past: Vec<Point> = api
         .recorder
         .history()
-        .since(snapshot.time, analysis::WINDOW)
+        .since(snapshot.time, analysis::PAST)
         .copied()
         .collect();
-    let health = analysis::assess(&snapshot, &recent, &api.thresholds);
+    let health = analysis::assess(Vitals {
+        snapshot: &snapshot,
+        past: &past,
+        thresholds: &api.thresholds,
+    });
     let status = match health.status {
         Status::Critical => StatusCode::SERVICE_UNAVAILABLE,
         Status::Healthy | Status::Warning => StatusCode::OK,

@@ -3,15 +3,9 @@
 //! Scrape, push and JSON all walk over these families, so they cannot differ in series, labels or values. A metric without a reading
 //! has no family.
 
-use std::time::Duration;
+use crate::catalog::{self, BUCKETS, Group, MetricDef, OPERATIONS, SIZE_CATEGORIES, Verdict};
 
-use crate::catalog::{self, BUCKETS, Group, MetricDef, OPERATIONS, SIZE_CATEGORIES};
-use crate::collector::{
-    CgroupCollector, Collector, HeapCollector, JemallocCollector, ProcessCollector,
-    SamplesCollector,
-};
-
-use super::{Reading, Snapshot};
+use super::Snapshot;
 
 /// Labels of a sample, in the order of the definition.
 pub type Labels = Vec<(&'static str, &'static str)>;
@@ -161,6 +155,19 @@ impl Snapshot {
             &catalog::RSS_SHMEM_BYTES,
             process.and_then(|process| process.rss_shmem),
         );
+        let growth = self.derived.growth.as_ref();
+        families.add(
+            &catalog::GROWTH_VERDICT,
+            growth
+                .and_then(|growth| growth.verdict)
+                .into_iter()
+                .flat_map(|verdict| {
+                    Verdict::ALL.map(|state| {
+                        let holds = Value::Integer(u64::from(state == verdict));
+                        (vec![("verdict", state.as_str())], holds)
+                    })
+                }),
+        );
         let given_back = self.heap.get().map(|counts| counts.deallocations);
         families.integer(
             &catalog::DEALLOCATION_COUNT,
@@ -194,7 +201,11 @@ impl Snapshot {
         );
 
         let cgroup = self.cgroup.get();
-        families.integer(&catalog::LIMIT_BYTES, self.limit());
+        families.integer(&catalog::LIMIT_BYTES, self.limit().map(|limit| limit.bytes));
+        families.float(
+            &catalog::LIMIT_EXHAUSTION_SECONDS,
+            self.derived.limit_exhaustion_seconds,
+        );
         families.integer(
             &catalog::CGROUP_CURRENT_BYTES,
             cgroup.and_then(|cgroup| cgroup.current),
@@ -318,40 +329,6 @@ impl Snapshot {
             &catalog::EXPORTER_OTLP_REJECTED_POINTS,
             Some(own.otlp_rejected_points),
         );
-    }
-
-    /// How each collector fared.
-    pub fn collectors(&self) -> impl Iterator<Item = CollectorReport<'_>> {
-        [
-            CollectorReport::new(HeapCollector::NAME, &self.heap),
-            CollectorReport::new(SamplesCollector::NAME, &self.samples),
-            CollectorReport::new(JemallocCollector::NAME, &self.jemalloc),
-            CollectorReport::new(ProcessCollector::NAME, &self.process),
-            CollectorReport::new(CgroupCollector::NAME, &self.cgroup),
-        ]
-        .into_iter()
-    }
-}
-
-/// How one collector fared.
-#[derive(Debug)]
-#[non_exhaustive]
-pub struct CollectorReport<'a> {
-    /// Its name.
-    pub name: &'static str,
-    /// How long it took.
-    pub duration: Duration,
-    /// Why it has no reading.
-    pub error: Option<&'a crate::collector::CollectError>,
-}
-
-impl<'a> CollectorReport<'a> {
-    fn new<T>(name: &'static str, reading: &'a Reading<T>) -> Self {
-        Self {
-            name,
-            duration: reading.duration(),
-            error: reading.error(),
-        }
     }
 }
 

@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, SystemTime};
 
-use super::Snapshot;
+use super::{Parts, Snapshot};
 
 /// A level over the time that a point covers.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -40,6 +40,8 @@ pub struct Point {
     pub operations: Option<u64>,
     /// Bytes asked for since the start of the process, at the last moment.
     pub bytes: Option<u64>,
+    /// What else the last moment said.
+    pub parts: Parts,
 }
 
 impl Level {
@@ -64,6 +66,15 @@ impl Level {
 }
 
 impl Point {
+    /// A moment of which only this is known.
+    #[cfg(test)]
+    pub(crate) fn at(seconds: f64, parts: Parts) -> Self {
+        let mut point = Self::of(&Snapshot::default());
+        point.time = SystemTime::UNIX_EPOCH + Duration::from_secs_f64(seconds);
+        point.parts = parts;
+        point
+    }
+
     /// What a snapshot leaves in the history.
     pub fn of(snapshot: &Snapshot) -> Self {
         let process = snapshot.process.get();
@@ -85,6 +96,7 @@ impl Point {
                 .map(|_| sizes().fold(0, |sum: u64, sizes| sum.saturating_add(sizes.count()))),
             bytes: counts
                 .map(|_| sizes().fold(0, |sum: u64, sizes| sum.saturating_add(sizes.bytes))),
+            parts: Parts::of(snapshot),
         }
     }
 
@@ -103,6 +115,7 @@ impl Point {
             virtual_size: level(self.virtual_size, next.virtual_size),
             operations: next.operations.or(self.operations),
             bytes: next.bytes.or(self.bytes),
+            parts: next.parts.or(self.parts),
         }
     }
 
@@ -227,6 +240,7 @@ mod tests {
             virtual_size: None,
             operations: Some(u64::from(at)),
             bytes: None,
+            parts: Parts::default(),
         }
     }
 

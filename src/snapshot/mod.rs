@@ -5,15 +5,23 @@
 //! | `sampler.rs` | runs the collectors, each timed and isolated, and freezes what they read |
 //! | `holdings.rs` | what the components hold, and how well they use the pages they pin |
 //! | `families.rs` | which reading stands behind which metric |
+//! | `limit.rs` | the memory limit that holds, and what is used against it |
 //! | `history.rs` | the bounded ring of past moments |
+//! | `parts.rs` | what a moment leaves there in little room |
+//! | `derived.rs` | what the past says of a snapshot: numbers derived above |
+//! | `report.rs` | how the collectors fared |
 //! | `own.rs` | what the exporter counts about itself |
 //! | `recorder.rs` | the sampler and the history together, shared by everybody who asks |
 
+mod derived;
 mod families;
 mod history;
 mod holdings;
+mod limit;
 mod own;
+mod parts;
 mod recorder;
+mod report;
 mod sampler;
 
 use std::time::{Duration, SystemTime};
@@ -23,10 +31,14 @@ use crate::collector::{
 };
 use crate::heap::Counts;
 
-pub use families::{CollectorReport, Family, Labels, Sample, Value};
+pub use derived::{Derived, Growth, PartGrowth};
+pub use families::{Family, Labels, Sample, Value};
 pub use history::{History, Level, Point};
+pub use limit::{LimitKind, MemoryLimit};
 pub use own::{OwnReading, OwnStats};
+pub use parts::Parts;
 pub use recorder::Recorder;
+pub use report::CollectorReport;
 pub use sampler::{Sampler, SamplerOptions};
 
 /// All readings of one moment.
@@ -49,6 +61,8 @@ pub struct Snapshot {
     pub configured_limit: Option<u64>,
     /// The exporter about itself.
     pub own: OwnReading,
+    /// What the history says; empty unless the snapshot comes from a [`Recorder`] that [derives](Recorder::deriving) it.
+    pub derived: Derived,
 }
 
 /// What one collector returned, how long it took, and whether it may be believed.
@@ -108,6 +122,7 @@ impl Default for Snapshot {
             cgroup: Reading::default(),
             configured_limit: None,
             own: OwnReading::default(),
+            derived: Derived::default(),
         }
     }
 }
@@ -130,10 +145,5 @@ impl Snapshot {
             .flat_map(|component| &component.operations);
         let asked = operations.fold(0, |sum: u64, operation| sum.saturating_add(operation.bytes));
         Some(asked.saturating_sub(counts.deallocations.bytes))
-    }
-
-    /// The lowest limit that holds, in bytes.
-    pub fn limit(&self) -> Option<u64> {
-        self.configured_limit.or_else(|| self.cgroup.get()?.limit)
     }
 }

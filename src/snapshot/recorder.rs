@@ -1,16 +1,20 @@
 //! The sampler and the history together, shared by everybody who asks.
 
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::{History, OwnStats, Point, Sampler, SamplerOptions, Snapshot};
+use super::{Derived, History, OwnStats, Point, Sampler, SamplerOptions, Snapshot};
+
+/// Says what follows for a snapshot from the history.
+type Derive = Box<dyn Fn(&Snapshot, &History) -> Derived + Send + Sync>;
 
 /// Takes snapshots for whoever asks, and keeps the history that the ticker writes.
-#[derive(Debug)]
 pub struct Recorder {
     /// The sampler, and the snapshot that the ticker uses again and again.
     sampler: Mutex<(Sampler, Snapshot)>,
     history: Mutex<History>,
     own: Arc<OwnStats>,
+    derive: Option<Derive>,
 }
 
 impl Recorder {
@@ -22,7 +26,18 @@ impl Recorder {
             sampler: Mutex::new((sampler, Snapshot::default())),
             history: Mutex::new(history),
             own,
+            derive: None,
         }
+    }
+
+    /// From now on every snapshot says what follows from the history: the door by which what stands above this floor reaches the
+    /// metrics. `derive` is called with the history locked, so it should take no more than some hundred microseconds.
+    pub fn deriving(
+        mut self,
+        derive: impl Fn(&Snapshot, &History) -> Derived + Send + Sync + 'static,
+    ) -> Self {
+        self.derive = Some(Box::new(derive));
+        self
     }
 
     /// A snapshot of now; the history is not touched.
@@ -30,6 +45,9 @@ impl Recorder {
         let history_bytes = self.history().reserved_bytes();
         let mut snapshot = Snapshot::default();
         lock(&self.sampler).0.sample(&mut snapshot, history_bytes);
+        if let Some(derive) = &self.derive {
+            snapshot.derived = derive(&snapshot, &self.history());
+        }
         snapshot
     }
 
@@ -51,6 +69,14 @@ impl Recorder {
     /// What the exporter counts about itself.
     pub fn own(&self) -> &Arc<OwnStats> {
         &self.own
+    }
+}
+
+impl fmt::Debug for Recorder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Recorder")
+            .field("own", &self.own)
+            .finish_non_exhaustive()
     }
 }
 

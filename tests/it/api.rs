@@ -426,10 +426,20 @@ async fn health_is_judged_by_the_thresholds() {
         json["reasons"][0]
             .as_str()
             .unwrap()
-            .contains("% of the memory limit is used"),
+            .contains("% of the configured memory limit is used"),
         "{json}"
     );
     assert!(json["used_ratio"].as_f64().unwrap() > 1.0);
+    assert_eq!(
+        (&json["limit_kind"], &json["limit_used_bytes"]),
+        (&"configured".into(), &json["rss_bytes"])
+    );
+    let finding = &json["findings"][0];
+    assert_eq!(
+        (&finding["status"], &finding["evidence"]["limit_mb"]),
+        (&"critical".into(), &1.0.into())
+    );
+    assert_eq!(finding["reason"], json["reasons"][0]);
 }
 
 /// Another process: what its kernel says is there, what only its allocator knows is absent, and nothing of it can be released.

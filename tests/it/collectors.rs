@@ -4,13 +4,14 @@ use std::fs;
 use std::path::Path;
 
 use memory_exporter::collector::{
-    CgroupCollector, CgroupReading, CollectError, Collector, ProcessCollector, ProcessReading,
-    Roots, Target,
+    CgroupCollector, CgroupLimit, CgroupReading, CollectError, Collector, ProcessCollector,
+    ProcessReading, Roots, Target,
 };
+use memory_exporter::snapshot::LimitKind;
 use memory_exporter::{Config, Exporter};
 use tempfile::TempDir;
 
-const STATUS: &str = "Name:\tservice\nVmPeak:\t  900 kB\nVmSize:\t  800 kB\nVmRSS:\t  300 kB\nRssAnon:\t  200 kB\nRssFile:\t   60 kB\n\
+const STATUS: &str = "Name:\tservice\nVmPeak:\t  900 kB\nVmSize:\t  800 kB\nVmRSS:\t  300 kB\nVmData:\t  500 kB\nRssAnon:\t  200 kB\nRssFile:\t   60 kB\n\
                       RssShmem:\t   40 kB\nThreads:\t7\n";
 const STAT: &str = "42 (a) b) S 1 42 42 0 -1 4194560 1 2 3 4 150 50 0 0 20 0 7 0 12345 999 88 18446744073709551615";
 
@@ -45,7 +46,7 @@ fn a_process_is_read_whole() {
         ("42/stat", STAT),
         (
             "42/limits",
-            "Max open files            1024                 524288               files\n",
+            "Max open files            1024                 524288               files\nMax data size             5000                 unlimited            bytes\n",
         ),
         ("42/fd/0", ""),
         ("stat", "cpu 1 2 3\nbtime 1000\n"),
@@ -65,6 +66,10 @@ fn a_process_is_read_whole() {
         (Some(7), Some(2.0), Some(1_123.45))
     );
     assert_eq!((reading.max_fds, reading.virtual_max), (Some(1_024), None));
+    assert_eq!(
+        (reading.data_size, reading.data_max),
+        (Some(500 << 10), Some(5_000))
+    );
     assert!(reading.open_fds.is_some());
 }
 
@@ -156,14 +161,66 @@ fn version_2_takes_the_lowest_limit_on_the_way_up() {
     let reading = cgroup(proc.path(), root.path()).unwrap();
     assert_eq!(
         (reading.current, reading.limit, reading.oom_kills),
-        (Some(1_234), Some(5_000), Some(3))
+        (Some(1_234), limit(5_000, 1_234, 1), Some(3))
     );
     assert_eq!(
         (reading.pressure_some, reading.pressure_full),
         (Some(2.5), Some(0.5))
     );
     write(root.path(), "shop.slice/web/memory.max", "4000\n");
-    assert_eq!(cgroup(proc.path(), root.path()).unwrap().limit, Some(4_000));
+    let own = cgroup(proc.path(), root.path()).unwrap().limit;
+    assert_eq!(own, limit(4_000, 1_234, 0));
+}
+
+/// Each level's limit counts what is charged to that level, less what its kernel can take back; the least room holds.
+#[test]
+fn version_2_takes_the_limit_with_the_least_room_of_all_levels() {
+    let proc = tree(&[("self/cgroup", "0::/shop.slice/web/worker\n")]);
+    let root = tree(&[
+        ("shop.slice/memory.max", "9000\n"),
+        ("shop.slice/memory.current", "8900\n"),
+        (
+            "shop.slice/memory.stat",
+            "anon 5000\nfile 3900\nactive_file 1000\ninactive_file 2000\nslab_reclaimable 300\nslab 999\n",
+        ),
+        ("shop.slice/web/memory.max", "6000\n"),
+        ("shop.slice/web/memory.current", "3000\n"),
+        (
+            "shop.slice/web/memory.stat",
+            "active_file 100\ninactive_file 200\n",
+        ),
+        ("shop.slice/web/worker/memory.max", "max\n"),
+        ("shop.slice/web/worker/memory.current", "500\n"),
+    ]);
+    let found = || cgroup(proc.path(), root.path()).unwrap().limit;
+    assert_eq!(found(), limit(6_000, 2_700, 1), "3300 left, and 3400");
+    let stat = "active_file 1000\ninactive_file 2000\nslab_reclaimable 100\n";
+    write(root.path(), "shop.slice/memory.stat", stat);
+    assert_eq!(found(), limit(9_000, 5_800, 2), "3300 left, and 3200");
+    let stat = "active_file 9000\ninactive_file 9000\n";
+    write(root.path(), "shop.slice/web/memory.stat", stat);
+    write(root.path(), "shop.slice/memory.max", "max\n");
+    assert_eq!(found(), limit(6_000, 0, 1), "never below zero");
+}
+
+/// A group for which the memory controller is not switched on belongs to the nearest ancestor for which it is.
+#[test]
+fn version_2_accounts_at_the_nearest_level_that_can() {
+    let proc = tree(&[("self/cgroup", "0::/user.slice/app/inner\n")]);
+    let root = tree(&[
+        ("user.slice/app/inner/cgroup.procs", "1\n"),
+        ("user.slice/app/memory.current", "70\n"),
+        ("user.slice/app/memory.max", "100\n"),
+    ]);
+    let reading = cgroup(proc.path(), root.path()).unwrap();
+    assert_eq!(
+        (reading.current, reading.limit),
+        (Some(70), limit(100, 70, 0))
+    );
+}
+
+fn limit(bytes: u64, used: u64, level: u8) -> Option<CgroupLimit> {
+    Some(CgroupLimit::of(bytes, Some(used), level))
 }
 
 #[test]
@@ -183,7 +240,7 @@ fn inside_a_container_the_own_group_is_the_root() {
                 reading.oom_kills,
                 reading.pressure_some
             ),
-            (Some(7), Some(777), None, None)
+            (Some(7), limit(777, 7, 0), None, None)
         );
     }
 }
@@ -213,7 +270,43 @@ fn version_1_knows_no_limit_from_a_limit() {
         "memory/web/memory.stat",
         "hierarchical_memory_limit 4096\n",
     );
-    assert_eq!(cgroup(proc.path(), root.path()).unwrap().limit, Some(4_096));
+    let inherited = cgroup(proc.path(), root.path()).unwrap().limit;
+    assert_eq!(
+        inherited,
+        limit(4_096, 55, 2),
+        "set where it cannot be seen"
+    );
+}
+
+#[test]
+fn version_1_takes_the_limit_with_the_least_room_too() {
+    let proc = tree(&[("self/cgroup", "4:memory:/shop/web\n")]);
+    let root = tree(&[
+        ("memory/memory.usage_in_bytes", "99999\n"),
+        ("memory/memory.limit_in_bytes", "9223372036854771712\n"),
+        ("memory/memory.use_hierarchy", "1\n"),
+        ("memory/shop/memory.usage_in_bytes", "4000\n"),
+        ("memory/shop/memory.limit_in_bytes", "5000\n"),
+        ("memory/shop/memory.use_hierarchy", "1\n"),
+        (
+            "memory/shop/memory.stat",
+            "active_file 1\ninactive_file 2\nhierarchical_memory_limit 5000\ntotal_active_file 200\ntotal_inactive_file 300\n",
+        ),
+        ("memory/shop/web/memory.usage_in_bytes", "900\n"),
+        ("memory/shop/web/memory.limit_in_bytes", "3000\n"),
+        (
+            "memory/shop/web/memory.stat",
+            "hierarchical_memory_limit 3000\ntotal_active_file 0\ntotal_inactive_file 100\n",
+        ),
+    ]);
+    let found = || cgroup(proc.path(), root.path()).unwrap().limit;
+    assert_eq!(found(), limit(5_000, 3_500, 1), "2200 left, and 1500");
+    write(root.path(), "memory/shop/memory.use_hierarchy", "0\n");
+    assert_eq!(
+        found(),
+        limit(3_000, 800, 0),
+        "the parent does not count it"
+    );
 }
 
 #[test]
@@ -277,4 +370,36 @@ fn one_failing_collector_does_not_break_the_others() {
     ] {
         assert!(text.lines().any(|found| found == line), "{line}\n{text}");
     }
+}
+
+/// The limit that holds, wherever it comes from, in a scrape.
+#[test]
+fn a_resource_limit_is_a_memory_limit() {
+    let proc = tree(&[
+        ("self/status", STATUS),
+        (
+            "self/limits",
+            "Max data size             600000               unlimited            bytes\n\
+             Max address space         1000000              unlimited            bytes\n",
+        ),
+    ]);
+    let nothing = tree(&[]);
+    let roots = Roots {
+        proc: proc.path().to_owned(),
+        cgroup: nothing.path().to_owned(),
+    };
+    let exporter = Exporter::builder(Config::production())
+        .roots(roots)
+        .without_server()
+        .start()
+        .unwrap();
+    let limit = exporter.snapshot().limit().unwrap();
+    // 512000 of 600000, and 819200 of 1000000.
+    assert_eq!(
+        (limit.bytes, limit.used, limit.kind),
+        (600_000, Some(512_000), LimitKind::Data)
+    );
+    let (text, _) = exporter.render("").unwrap();
+    assert!(text.contains("\nmemory_limit_bytes 600000\n"), "{text}");
+    assert!(!text.contains("memory_limit_exhaustion_seconds"), "{text}");
 }

@@ -1,20 +1,21 @@
 //! What each JSON endpoint shows. Field names are API.
 
 mod allocations;
+mod growth;
 
 use std::time::Duration;
 
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
-use crate::analysis::{Health, Statistics, Status, Trend};
-use crate::catalog::{self, Kind, MetricDef};
+use crate::catalog::{Kind, MetricDef};
 use crate::collector::Released;
-use crate::snapshot::{Point, Sample, Snapshot, Value};
+use crate::snapshot::{Sample, Snapshot, Value};
 
 pub(super) use allocations::AllocationsView;
+pub(super) use growth::{HealthView, TrendView};
 
-use super::json::{Session, timestamp};
+use super::json::Session;
 
 /// `GET /metrics/memory/snapshot`
 #[derive(Serialize)]
@@ -139,126 +140,6 @@ impl Serialize for SampleView<'_> {
             }
         }
         map.end()
-    }
-}
-
-/// `GET /metrics/memory/trend`
-#[derive(Serialize)]
-pub(super) struct TrendView {
-    duration_seconds: f64,
-    interval_seconds: f64,
-    points: Vec<PointView>,
-    analysis: Levels<AnalysisView>,
-}
-
-#[derive(Serialize)]
-struct PointView {
-    timestamp: String,
-    #[serde(flatten)]
-    levels: Levels<f64>,
-}
-
-/// One value per level, under the name of its series.
-struct Levels<T>([(&'static MetricDef, Option<T>); 3]);
-
-impl<T: Serialize> Serialize for Levels<T> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let known = self
-            .0
-            .iter()
-            .filter_map(|(def, value)| Some((def.series(""), value.as_ref()?)));
-        serializer.collect_map(known)
-    }
-}
-
-#[derive(Serialize)]
-struct AnalysisView {
-    growth_rate_bytes_per_second: Option<f64>,
-    volatility: f64,
-    peak: u64,
-    min: u64,
-    average: f64,
-}
-
-impl From<Statistics> for AnalysisView {
-    fn from(statistics: Statistics) -> Self {
-        Self {
-            growth_rate_bytes_per_second: statistics.growth_rate,
-            volatility: statistics.volatility,
-            peak: statistics.peak,
-            min: statistics.min,
-            average: statistics.average,
-        }
-    }
-}
-
-impl TrendView {
-    pub(super) fn new(trend: &Trend, duration: Duration, interval: Duration) -> Self {
-        let point = |point: &Point| PointView {
-            timestamp: timestamp(point.time),
-            levels: Levels([
-                (&catalog::RSS_BYTES, point.rss.map(|level| level.mean)),
-                (&catalog::HEAP_BYTES, point.heap.map(|level| level.mean)),
-                (
-                    &catalog::VIRTUAL_BYTES,
-                    point.virtual_size.map(|level| level.mean),
-                ),
-            ]),
-        };
-        Self {
-            duration_seconds: duration.as_secs_f64(),
-            interval_seconds: interval.as_secs_f64(),
-            points: trend.points.iter().map(point).collect(),
-            analysis: Levels([
-                (&catalog::RSS_BYTES, trend.rss.map(Into::into)),
-                (&catalog::HEAP_BYTES, trend.heap.map(Into::into)),
-                (&catalog::VIRTUAL_BYTES, trend.virtual_size.map(Into::into)),
-            ]),
-        }
-    }
-}
-
-/// `GET /metrics/memory/health`
-#[derive(Serialize)]
-pub(super) struct HealthView {
-    status: &'static str,
-    rss_bytes: Option<u64>,
-    limit_bytes: Option<u64>,
-    used_ratio: Option<f64>,
-    growth_rate_bytes_per_second: Option<f64>,
-    allocation_rate_bytes_per_second: Option<f64>,
-    operations_per_second: Option<f64>,
-    reasons: Vec<String>,
-    recommendations: Vec<&'static str>,
-}
-
-impl HealthView {
-    pub(super) fn new(health: Health, snapshot: &Snapshot) -> Self {
-        let mut recommendations: Vec<_> = health
-            .findings
-            .iter()
-            .map(|finding| finding.recommendation)
-            .collect();
-        recommendations.dedup();
-        Self {
-            status: match health.status {
-                Status::Healthy => "healthy",
-                Status::Warning => "warning",
-                Status::Critical => "critical",
-            },
-            rss_bytes: snapshot.process.get().map(|process| process.rss),
-            limit_bytes: snapshot.limit(),
-            used_ratio: health.used_ratio,
-            growth_rate_bytes_per_second: health.growth_rate,
-            allocation_rate_bytes_per_second: health.allocation_rate,
-            operations_per_second: health.operation_rate,
-            reasons: health
-                .findings
-                .into_iter()
-                .map(|finding| finding.reason)
-                .collect(),
-            recommendations,
-        }
     }
 }
 

@@ -1,0 +1,317 @@
+//! When the limit is reached if memory goes on growing as it does.
+
+use std::time::SystemTime;
+
+use crate::snapshot::{MemoryLimit, Point};
+
+use super::curve::time_to;
+use super::tracker::{MOST_BLOCKS, Slope, blocks, slope};
+
+/// Shortest window, in seconds; a younger process is judged by all its history.
+const SHORTEST: f64 = 120.0;
+/// From this window on, in seconds, any growth counts; a shorter one must be urgent, as bursts are short too.
+const USUAL: f64 = 600.0;
+/// Look back so many times as far as ahead.
+const BACK: f64 = 2.0;
+/// Urgent is what happens within so many windows.
+const URGENT: f64 = 8.0;
+/// Points that the shortest window has, where there are as many.
+const ENOUGH: usize = 12;
+/// Fewest points.
+const FEWEST: usize = 4;
+/// Shortest history, in seconds.
+const LEAST: f64 = 5.0;
+/// Nobody looks further ahead than a month, in seconds.
+const HORIZON: f64 = 30.0 * 24.0 * 3600.0;
+/// How far the growth of a longer window may lie outside the bounds of a shorter one: beyond, growth has changed.
+const CHANGED: f64 = 1.3;
+
+/// What a window says.
+struct Ahead {
+    /// Seconds until the limit is reached.
+    time: f64,
+    /// Growth per second at its end.
+    rate: f64,
+    /// Growth over all of it.
+    slope: Slope,
+}
+
+/// Seconds until `limit` is reached. Absent without growth beyond doubt, and while there is little history.
+///
+/// It looks back about as far as ahead: the window starts at two minutes and doubles while the limit is further away than it is long
+/// and the growth is still the same. Levels are those used against this very limit; what was used against others is left out.
+#[allow(clippy::cast_precision_loss, reason = "no process has 2^53 bytes")]
+pub(crate) fn exhaustion<'a>(
+    points: impl IntoIterator<Item = &'a Point>,
+    limit: &MemoryLimit,
+    now: SystemTime,
+) -> Option<f64> {
+    let ago = |time: SystemTime| now.duration_since(time).map(|age| -age.as_secs_f64());
+    let mut levels: Vec<(f64, f64)> = points
+        .into_iter()
+        .filter_map(|point| Some((ago(point.time).ok()?, point.parts.used_against(limit.kind)?)))
+        .collect();
+    let used = limit.used? as f64;
+    if levels.last().is_none_or(|(time, _)| *time < -0.001) {
+        levels.push((0.0, used));
+    }
+    let room = limit.headroom() as f64;
+    let first = levels.first()?.0;
+    if levels.len() < FEWEST || -first < LEAST {
+        return None;
+    }
+    let enough = levels.len().saturating_sub(ENOUGH);
+    let mut window = levels
+        .get(enough)
+        .map_or(SHORTEST, |(time, _)| SHORTEST.max(-time));
+    let mut found: Option<Ahead> = None;
+    loop {
+        let is_whole = -first <= window;
+        let from = levels.partition_point(|(time, _)| *time < -window);
+        let ahead = look_ahead(&blocks(&levels[from..], MOST_BLOCKS), room);
+        match (ahead, &found) {
+            (Some(ahead), before)
+                if before.as_ref().is_none_or(|before| before.goes_on(&ahead)) =>
+            {
+                let is_near = ahead.time * BACK <= window;
+                let counts = is_whole || window >= USUAL || ahead.time <= URGENT * window;
+                if counts {
+                    found = Some(ahead);
+                }
+                if is_near {
+                    break;
+                }
+            }
+            (_, Some(_)) => break,
+            (_, None) => {}
+        }
+        if is_whole {
+            break;
+        }
+        window *= 2.0;
+    }
+    found
+        .map(|ahead| ahead.time)
+        .filter(|time| *time <= HORIZON)
+}
+
+fn look_ahead(levels: &[(f64, f64)], room: f64) -> Option<Ahead> {
+    let slope = slope(levels).filter(Slope::is_growth)?;
+    let (time, rate) = time_to(levels, &slope, room)?;
+    Some(Ahead { time, rate, slope })
+}
+
+impl Ahead {
+    /// Whether a longer window tells of the same growth.
+    fn goes_on(&self, longer: &Self) -> bool {
+        longer.rate > self.slope.lowest.min(self.rate) / CHANGED
+            && longer.rate < self.slope.highest.max(self.rate) * CHANGED
+    }
+}
+
+#[cfg(test)]
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a test"
+)]
+mod tests {
+    use std::time::Duration;
+
+    use crate::snapshot::{LimitKind, Parts};
+
+    use super::*;
+
+    const MB: f64 = 1_048_576.0;
+    /// A level in MB in the course of the seconds.
+    type Course = Box<dyn Fn(f64) -> f64>;
+
+    const KIND: LimitKind = LimitKind::ControlGroup { level: 0 };
+
+    /// Noise from 0 to 1 that is the same in every run.
+    fn noise(at: f64) -> f64 {
+        (at * 12.989_8)
+            .sin()
+            .mul_add(43_758.545, 0.0)
+            .rem_euclid(1.0)
+    }
+
+    /// What is predicted at `now` by somebody who looked every `interval` since `start` at a level in MB.
+    fn predicted(level: &dyn Fn(f64) -> f64, limit: f64, interval: f64, now: f64) -> Option<f64> {
+        let bytes = |at: f64| (level(at) * MB) as u64;
+        let moments = (now / interval) as u32;
+        let points: Vec<_> = (0..=moments)
+            .map(|at| f64::from(at) * interval)
+            .map(|at| Point::at(at, Parts::used(KIND, bytes(at))))
+            .collect();
+        let mut holds = MemoryLimit::of((limit * MB) as u64, KIND);
+        holds.used = Some(bytes(now));
+        exhaustion(
+            &points,
+            &holds,
+            SystemTime::UNIX_EPOCH + Duration::from_secs_f64(now),
+        )
+    }
+
+    /// Largest error over the last half of a life up to its last twentieth, as a part of the time that is left.
+    fn worst(level: &dyn Fn(f64) -> f64, limit: f64, interval: f64) -> (f64, f64) {
+        let mut life = 0.0;
+        while level(life) < limit {
+            life += interval / 10.0;
+        }
+        let mut worst: (f64, f64) = (0.0, 0.0);
+        for percent in (50..=90).step_by(2) {
+            let now = life * f64::from(percent) / 100.0;
+            let left = life - now;
+            let error = predicted(level, limit, interval, now)
+                .map_or(f64::INFINITY, |time| (time - left).abs() / left);
+            if error > worst.0 {
+                worst = (error, now / life);
+            }
+        }
+        worst
+    }
+
+    #[test]
+    fn a_leak_is_predicted_within_a_fifth_over_the_last_half_of_life() {
+        let churn = |at: f64| 8.0 * noise(at);
+        let sawtooth = |at: f64| 10.0 * (at / 37.0).rem_euclid(1.0);
+        let mut wrong = Vec::new();
+        for interval in [1.0, 5.0, 30.0] {
+            // From minutes to a day, in units of the interval.
+            for life in [40.0, 200.0, 1_000.0] {
+                let life = life * interval;
+                let courses: [(&str, Course); 11] = [
+                    ("steady", Box::new(move |t| 100.0 + 900.0 * t / life)),
+                    (
+                        "steady, churning",
+                        Box::new(move |t| 100.0 + 900.0 * t / life + churn(t)),
+                    ),
+                    (
+                        "steady, sawtooth",
+                        Box::new(move |t| 100.0 + 900.0 * t / life + sawtooth(t)),
+                    ),
+                    (
+                        "in steps",
+                        Box::new(move |t| 100.0 + (t / life * 200.0).floor() * 4.5),
+                    ),
+                    (
+                        "ever faster",
+                        Box::new(move |t| 100.0 + 900.0 * (t / life).powi(2)),
+                    ),
+                    (
+                        "ever faster, churning",
+                        Box::new(move |t| 100.0 + 900.0 * (t / life).powi(2) + churn(t) / 4.0),
+                    ),
+                    (
+                        "doubling",
+                        Box::new(move |t| 95.0 + 5.0 * (t / life * 5.2).exp()),
+                    ),
+                    (
+                        "from all at once",
+                        Box::new(move |t| 62.5 * (t / life * 2.77).exp()),
+                    ),
+                    (
+                        "cubed",
+                        Box::new(move |t| 100.0 + 900.0 * (t / life).powi(3)),
+                    ),
+                    (
+                        "after a start",
+                        Box::new(move |t| 300.0 * (t / life * 20.0).min(1.0) + 700.0 * t / life),
+                    ),
+                    (
+                        "faster since a third",
+                        Box::new(move |t| {
+                            100.0 + 100.0 * t / life + (1_200.0 * (t / life - 0.33)).max(0.0)
+                        }),
+                    ),
+                ];
+                for (name, level) in courses {
+                    let (error, at) = worst(&*level, 1_000.0, interval);
+                    let most = if name == "cubed" { 0.35 } else { 0.2 };
+                    if error > most {
+                        wrong.push(format!(
+                            "{name}, every {interval} s, {life} s: {:.0} % at {at}",
+                            error * 100.0
+                        ));
+                    }
+                }
+            }
+        }
+        assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+    }
+
+    #[test]
+    fn what_does_not_grow_has_no_end() {
+        let flat: [(&str, &dyn Fn(f64) -> f64); 6] = [
+            ("flat", &|_| 500.0),
+            ("noise", &|t| 500.0 + 20.0 * noise(t)),
+            ("shrinking", &|t| 900.0 - t / 100.0),
+            ("filled", &|t| 100.0 + (t * 2.0).min(600.0)),
+            ("a step up and down", &|t| {
+                if (1_000.0..1_030.0).contains(&t) {
+                    800.0
+                } else {
+                    500.0
+                }
+            }),
+            ("levelling off", &|t| 800.0 - 600.0 * (-t / 300.0).exp()),
+        ];
+        for interval in [1.0, 5.0, 30.0] {
+            for (name, level) in flat {
+                // A quarter of an hour after the filling ended, every minute.
+                let alarms: Vec<_> = (20..100)
+                    .map(|minute| f64::from(minute) * 60.0)
+                    .filter(|now| {
+                        predicted(level, 1_000.0, interval, *now)
+                            .is_some_and(|time| time < 14_400.0)
+                    })
+                    .collect();
+                let allowed = if name == "levelling off" { 5 } else { 0 };
+                assert!(
+                    alarms.len() <= allowed,
+                    "{name}, every {interval} s: {alarms:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn without_history_or_limit_nothing_is_said() {
+        let steady = |t: f64| 100.0 + t;
+        assert_eq!(predicted(&steady, 1_000.0, 1.0, 2.0), None, "three points");
+        assert_eq!(predicted(&steady, 1_000.0, 1.0, 4.0), None, "four seconds");
+        assert!(predicted(&steady, 1_000.0, 1.0, 8.0).is_some());
+        assert!(
+            predicted(&steady, 1_000.0, 30.0, 90.0).is_some(),
+            "four points"
+        );
+        assert_eq!(
+            predicted(&steady, 1e8, 1.0, 600.0),
+            None,
+            "three years away"
+        );
+        let reached = predicted(&steady, 150.0, 1.0, 60.0);
+        assert_eq!(reached, Some(0.0), "beyond the limit and growing");
+        let other = LimitKind::AddressSpace;
+        let points: Vec<_> = (0..100)
+            .map(|at| {
+                Point::at(
+                    f64::from(at),
+                    Parts::used(other, u64::from(at as u32) << 20),
+                )
+            })
+            .collect();
+        let mut limit = MemoryLimit::of(1 << 30, KIND);
+        limit.used = Some(99 << 20);
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(99);
+        assert_eq!(
+            exhaustion(&points, &limit, now),
+            None,
+            "the history of another limit"
+        );
+        limit.kind = other;
+        let time = exhaustion(&points, &limit, now).unwrap();
+        assert!((time - 925.0).abs() < 1.0, "{time}");
+    }
+}
