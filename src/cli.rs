@@ -1,7 +1,7 @@
 //! Floor 8: the command line, in the ecosystem's way.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -10,6 +10,7 @@ use crate::collector::Target;
 use crate::config::{Config, LogFormat, LogLevel, Profile};
 use crate::error::Error;
 use crate::exporter::Exporter;
+use crate::watch::replay;
 
 /// Wrong usage or configuration, as `sysexits.h` has it.
 const EXIT_USAGE: u8 = 64;
@@ -36,6 +37,20 @@ enum Command {
         /// Defaults that the files override: production or development.
         #[arg(long = "config.profile", value_name = "NAME")]
         profile: Option<Profile>,
+    },
+    /// Look at what a leak detector saw (leaks.recording) again: with the thresholds of then, or with those of a configuration.
+    Analyse {
+        /// The recording.
+        file: PathBuf,
+        /// Configuration file whose section leaks applies.
+        #[arg(long = "config.file", value_name = "FILE")]
+        config_file: Option<PathBuf>,
+        /// Defaults that the file overrides: production or development.
+        #[arg(long = "config.profile", value_name = "NAME")]
+        profile: Option<Profile>,
+        /// Format of the report: text or json.
+        #[arg(long, value_name = "FORMAT", default_value = "text")]
+        format: LogFormat,
     },
 }
 
@@ -82,18 +97,63 @@ pub fn run() -> ExitCode {
     };
     match arguments.command {
         Some(Command::CheckConfig { files, profile }) => check(&files, profile.unwrap_or_default()),
+        Some(Command::Analyse {
+            file,
+            config_file,
+            profile,
+            format,
+        }) => match analyse(&file, config_file.as_deref(), profile, format) {
+            Ok(code) => code,
+            Err(error) => failed(&error),
+        },
         None => match start(arguments.run) {
             Ok(()) => ExitCode::SUCCESS,
+            Err(error) => failed(&error),
+        },
+    }
+}
+
+fn failed(error: &Error) -> ExitCode {
+    complain(error);
+    ExitCode::from(if error.is_config() {
+        EXIT_USAGE
+    } else {
+        EXIT_FAILURE
+    })
+}
+
+fn analyse(
+    file: &Path,
+    config_file: Option<&Path>,
+    profile: Option<Profile>,
+    format: LogFormat,
+) -> Result<ExitCode, Error> {
+    // Without a word on it, what was valid then is valid now.
+    let thresholds = match (config_file, profile) {
+        (None, None) => None,
+        (file, profile) => {
+            let config = Config::from_file(profile.unwrap_or_default(), file)?;
+            Some(config.leaks.thresholds)
+        }
+    };
+    let report = match replay(file, thresholds) {
+        Ok(report) => report,
+        Err(error) => {
+            complain(&error);
+            return Ok(ExitCode::from(EXIT_FAILURE));
+        }
+    };
+    match format {
+        LogFormat::Text => print!("{report}"),
+        LogFormat::Json => match serde_json::to_string_pretty(&report) {
+            Ok(json) => println!("{json}"),
             Err(error) => {
                 complain(&error);
-                ExitCode::from(if error.is_config() {
-                    EXIT_USAGE
-                } else {
-                    EXIT_FAILURE
-                })
+                return Ok(ExitCode::from(EXIT_FAILURE));
             }
         },
     }
+    Ok(ExitCode::SUCCESS)
 }
 
 fn check(files: &[PathBuf], profile: Profile) -> ExitCode {
@@ -165,7 +225,7 @@ fn list(addresses: &[SocketAddr]) -> String {
     format!("[{}]", addresses.join(", "))
 }
 
-fn complain(error: &Error) {
+fn complain(error: &impl std::fmt::Display) {
     for line in error.to_string().lines() {
         eprintln!("memory-exporter: {line}");
     }

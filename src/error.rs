@@ -12,6 +12,7 @@ enum Kind {
     Config(ConfigError),
     Listen(ServerError),
     Thread(std::io::Error),
+    Evidence(std::io::Error),
 }
 
 impl Error {
@@ -28,6 +29,10 @@ impl Error {
     pub(crate) fn thread(cause: std::io::Error) -> Self {
         Self(Kind::Thread(cause))
     }
+
+    pub(crate) fn evidence(cause: std::io::Error) -> Self {
+        Self(Kind::Evidence(cause))
+    }
 }
 
 impl fmt::Display for Error {
@@ -35,6 +40,7 @@ impl fmt::Display for Error {
         match &self.0 {
             Kind::Config(cause) => cause.fmt(f),
             Kind::Listen(cause) => cause.fmt(f),
+            Kind::Evidence(cause) => write!(f, "limits.evidence.directory: {cause}"),
             Kind::Thread(cause) => write!(f, "cannot start the exporter's thread: {cause}"),
         }
     }
@@ -52,7 +58,7 @@ impl std::error::Error for Error {
         match &self.0 {
             Kind::Config(cause) => Some(cause),
             Kind::Listen(cause) => Some(cause),
-            Kind::Thread(cause) => Some(cause),
+            Kind::Thread(cause) | Kind::Evidence(cause) => Some(cause),
         }
     }
 }

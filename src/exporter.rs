@@ -1,4 +1,4 @@
-//! Floor 7: compose. The builder, the exporter, and the one ticker that writes the history.
+//! Floor 7: compose. The builder and the exporter.
 //!
 //! The exporter lives on a thread of its own with a runtime of its own, so that it answers while the host's runtime is stuck.
 
@@ -6,11 +6,10 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
-use tokio::time::MissedTickBehavior;
 use warp::filters::BoxedFilter;
 use warp::reply::Response;
 
@@ -18,10 +17,12 @@ use crate::analysis;
 use crate::collector::{Roots, Target};
 use crate::config::{Auto, Config, Resource};
 use crate::error::Error;
-use crate::exposition::{self, Api, Bound, MemoryCollector, Session, TextOptions};
+use crate::exposition::{self, Api, Bound, MemoryCollector, Session, TextOptions, Watched};
 use crate::heap::{self, Component, SamplingOptions};
-use crate::profile::{Asker, Profiler};
+use crate::profile::Profiler;
 use crate::snapshot::{History, Recorder, SamplerOptions, Snapshot};
+use crate::ticker::Ticker;
+use crate::watch::{Guard, LeakWatch};
 
 /// What the exporter itself allocates counts for this component.
 static OWN: Component = Component::new("memory-exporter");
@@ -104,11 +105,27 @@ impl Builder {
         let profiler = start_sampling(&config, &target, &roots.proc);
         let options = sampler_options(&config, target.clone(), roots);
         let history = History::new(config.sampling.max_samples, config.history.retention);
-        let recorder = Arc::new(Recorder::new(options, history).deriving(analysis::derive));
+        let leaks = Arc::new(LeakWatch::new(&config.leaks, profiler.clone(), &session.id));
+        let guard = match &profiler {
+            Some(profiler) => Guard::open(&config.limits.evidence, profiler, &session.id),
+            None => Ok(None),
+        };
+        let guard = guard.map_err(Error::evidence)?.map(Arc::new);
+        let found = Arc::clone(&leaks);
+        let recorder = Recorder::new(options, history).deriving(move |snapshot, history| {
+            let mut derived = analysis::derive(snapshot, history);
+            derived.leaks = Some(found.reading());
+            derived
+        });
+        let recorder = Arc::new(recorder);
         let api = Arc::new(Api::new(
             &config,
             Arc::clone(&recorder),
-            profiler.clone(),
+            Watched {
+                profiler: profiler.clone(),
+                leaks: Arc::clone(&leaks),
+                guard: guard.clone(),
+            },
             &target,
             session.clone(),
             &text,
@@ -119,8 +136,14 @@ impl Builder {
             push: crate::push::Settings::resolve(&config, resource, variable)?,
             bound,
             api: Arc::clone(&api),
-            recorder: Arc::clone(&recorder),
-            profiler,
+            ticker: Ticker {
+                recorder: Arc::clone(&recorder),
+                profiler,
+                leaks,
+                guard,
+                interval: config.sampling.interval,
+                guard_from: config.limits.evidence.above / 2.0,
+            },
             started: session.started,
             config,
         };
@@ -128,7 +151,7 @@ impl Builder {
         let thread = std::thread::Builder::new()
             .name("memory-exporter".to_owned())
             .spawn(move || {
-                parts.recorder.own().claim_thread();
+                parts.ticker.recorder.own().claim_thread();
                 // Nobody waits any more if `start` was unwound meanwhile.
                 let _ = ready.send(());
                 parts.run(&runtime, stopping);
@@ -234,8 +257,7 @@ impl Drop for Exporter {
 /// What the thread needs.
 struct Parts {
     config: Config,
-    recorder: Arc<Recorder>,
-    profiler: Option<Arc<Profiler>>,
+    ticker: Ticker,
     api: Arc<Api>,
     bound: Bound,
     started: SystemTime,
@@ -248,25 +270,21 @@ impl Parts {
         let _own = OWN.enter();
         let Self {
             config,
-            recorder,
-            profiler,
+            ticker,
             api,
             bound,
             started,
             ..
         } = self;
-        let ticker = tick(
-            &recorder,
-            profiler.as_ref(),
-            config.sampling.interval,
-            stopped(stopping.clone()),
-        );
+        #[cfg(feature = "otlp")]
+        let recorder = Arc::clone(&ticker.recorder);
+        let ticker = ticker.run(stopped(stopping.clone()));
         let server = exposition::serve(bound, api, &config.web, stopped(stopping.clone()));
         #[cfg(feature = "otlp")]
         runtime.block_on(async {
             let pusher = async {
                 if let Some(settings) = self.push {
-                    let pusher = crate::push::Pusher::new(settings, Arc::clone(&recorder), started);
+                    let pusher = crate::push::Pusher::new(settings, recorder, started);
                     pusher
                         .run(stopped(stopping), config.web.shutdown_timeout)
                         .await;
@@ -286,42 +304,6 @@ impl Parts {
 async fn stopped(mut stopping: watch::Receiver<()>) {
     // The sender never sends; it goes away.
     while stopping.changed().await.is_ok() {}
-}
-
-/// The one ticker: the only writer of the history.
-async fn tick(
-    recorder: &Recorder,
-    profiler: Option<&Arc<Profiler>>,
-    interval: Duration,
-    stopped: impl Future<Output = ()>,
-) {
-    let mut ticks = tokio::time::interval(interval);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    tokio::pin!(stopped);
-    loop {
-        tokio::select! {
-            _ = ticks.tick() => {
-                recorder.tick();
-                if let Some(profiler) = profiler {
-                    look(profiler);
-                    recorder.own().set_profiles_bytes(profiler.reserved_bytes());
-                }
-            }
-            () = &mut stopped => return,
-        }
-    }
-}
-
-/// Notes where the call sites stand, and begins what is due and takes long on a thread that may take it.
-fn look(profiler: &Arc<Profiler>) {
-    heap::refresh_modules();
-    profiler.tick();
-    let now = SystemTime::now();
-    if profiler.is_due(now)
-        && let Ok(build) = profiler.begin(Asker::Ticker)
-    {
-        tokio::task::spawn_blocking(move || heap::apart(|| build.work(now)));
-    }
 }
 
 /// Begins to sample, where our allocator serves the process.

@@ -25,9 +25,10 @@
 //! | floor | modules | do |
 //! |---|---|---|
 //! | 8 | `main.rs`, `cli.rs` | start |
-//! | 7 | [`Exporter`], [`Error`] | compose: builder, the one ticker |
+//! | 7 | [`Exporter`], [`Error`], `ticker.rs` | compose: builder, the one ticker |
 //! | 6 | `exposition`, `push` | show: pull, push |
-//! | 4 | `analysis` | derive: trend, health, allocations |
+//! | 5 | `watch` | decide: who leaks, what is kept |
+//! | 4 | [`analysis`] | derive: trend, growth, health, allocations, leaks |
 //! | 3 | [`snapshot`] | freeze: snapshot, history |
 //! | 2 | [`collector`], [`profile`] | read: numbers (heap, samples, jemalloc, process, control group); call sites (pprof, flame graphs, symbols) |
 //! | 1 | [`heap`] | instrument: the allocator wrapper, sampling, stacks; all `unsafe` but some calls of jemalloc's is here |
@@ -66,6 +67,9 @@ pub mod snapshot;
 // Floor 4: derive.
 pub mod analysis;
 
+// Floor 5: watch.
+mod watch;
+
 // Floor 6: show.
 mod exposition;
 #[cfg(feature = "otlp")]
@@ -74,6 +78,7 @@ mod push;
 // Floor 7: compose.
 mod error;
 mod exporter;
+mod ticker;
 
 // Floor 8: start.
 #[cfg(feature = "cli")]

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::catalog::Verdict;
+use crate::catalog::{SEVERITIES, Verdict};
 use crate::snapshot::{Growth, Parts, Point, Snapshot};
 
 use super::advice::advice;
@@ -67,6 +67,40 @@ pub(super) fn on_limit(vitals: Vitals<'_>) -> Option<Finding> {
             Evidence::of("headroom_mb", limit.headroom() as f64 / MB),
             Evidence::of("used_ratio", ratio),
             Evidence::of("threshold_ratio", threshold),
+        ],
+    })
+}
+
+/// A critical leak is to be looked at now, a high one today, the others when there is time.
+#[allow(clippy::cast_precision_loss, reason = "a number of suspects")]
+pub(super) fn on_leaks(vitals: Vitals<'_>) -> Option<Finding> {
+    let leaks = vitals.snapshot.derived.leaks.as_ref()?;
+    let worst = leaks.worst()?;
+    let count: u64 = leaks.suspects.iter().sum();
+    let (suspects, are) = if count == 1 {
+        ("leak suspect", "is")
+    } else {
+        ("leak suspects, the worst of which", "is")
+    };
+    let severity = SEVERITIES[worst];
+    let of = leaks
+        .worst_component
+        .map(|component| format!(" and of {component}"));
+    let growth = leaks.growth_mb_per_hour;
+    Some(Finding {
+        status: match severity {
+            "critical" => Status::Critical,
+            "high" => Status::Warning,
+            _ => Status::Healthy,
+        },
+        reason: format!(
+            "{count} {suspects} {are} {severity}{}: {growth:.1} MB/h in all",
+            of.unwrap_or_default()
+        ),
+        recommendation: "GET /metrics/memory/leaks names the lines of code that hold the memory, GET /debug/flamegraph?since=10m shows what grew",
+        evidence: vec![
+            Evidence::of("suspects", count as f64),
+            Evidence::of("growth_mb_per_hour", growth),
         ],
     })
 }

@@ -5,7 +5,9 @@ use std::time::Duration;
 use crate::config::Thresholds;
 use crate::snapshot::{Point, Snapshot};
 
-use super::findings::{on_exhaustion, on_growth, on_kills, on_limit, on_pressure, on_usage};
+use super::findings::{
+    on_exhaustion, on_growth, on_kills, on_leaks, on_limit, on_pressure, on_usage,
+};
 use super::recommendation::Evidence;
 use super::tracker::{MOST_BLOCKS, blocks, series, slope};
 
@@ -92,6 +94,7 @@ pub(crate) fn assess(vitals: Vitals<'_>) -> Health {
         on_usage(vitals),
         on_limit(vitals),
         on_exhaustion(vitals),
+        on_leaks(vitals),
         on_growth(vitals, growth_rate),
         on_pressure(vitals, recent),
         on_kills(vitals),

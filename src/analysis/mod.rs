@@ -54,5 +54,6 @@ pub(crate) fn derive(snapshot: &Snapshot, history: &History) -> Derived {
             .limit()
             .and_then(|limit| exhaustion::exhaustion(history.points(), &limit, snapshot.time)),
         growth: growth(history.since(snapshot.time, REACH), snapshot.time),
+        leaks: None,
     }
 }

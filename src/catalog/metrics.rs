@@ -31,6 +31,9 @@ pub const SIZE_CATEGORIES: [(&str, u64); 5] = [
     ("huge", u64::MAX),
 ];
 
+/// How bad a leak is, the least first: the values of the label `severity`.
+pub const SEVERITIES: [&str; 4] = ["low", "medium", "high", "critical"];
+
 /// Most components that a process can name; every one is a set of series, so the number is bounded for good.
 pub const MAX_COMPONENTS: usize = 50;
 
@@ -47,7 +50,7 @@ const OPERATION: LabelDef = LabelDef {
 };
 const SEVERITY: LabelDef = LabelDef {
     name: "severity",
-    values: &["low", "medium", "high", "critical"],
+    values: &SEVERITIES,
 };
 const SIZE_CATEGORY: LabelDef = LabelDef {
     name: "size_category",
@@ -115,16 +118,16 @@ metrics! {
     VIRTUAL_BYTES = "memory.virtual_bytes", Kind::Gauge, Unit::Bytes, [], Process, AnyProcess,
         "Virtual size: all address space that is mapped, used or not",
         "VmSize of /proc/PID/status";
-    LEAK_COUNT = "memory.leak.count", Kind::Counter, Unit::Count("leak"), [], Leaks, InProcess,
+    LEAK_COUNT = "memory.leak.count", Kind::Counter, Unit::Count("leak"), [], Leaks, AnyProcess,
         "Leak suspects opened since the process started",
         "leak detector";
-    LEAK_GROWTH_RATE_MB_H = "memory.leak.growth_rate_mb_h", Kind::Gauge, Unit::None, [], Leaks, InProcess,
+    LEAK_GROWTH_RATE_MB_H = "memory.leak.growth_rate_mb_h", Kind::Gauge, Unit::None, [], Leaks, AnyProcess,
         "Growth of all open leak suspects together in MB (1048576 bytes) per hour",
         "leak detector";
-    LEAK_SIZE_BYTES = "memory.leak.size_bytes", Kind::Histogram { bounds: &LEAK_SIZE_BOUNDS }, Unit::Bytes, [COMPONENT, SEVERITY], Leaks, InProcess,
+    LEAK_SIZE_BYTES = "memory.leak.size_bytes", Kind::Histogram { bounds: &LEAK_SIZE_BOUNDS }, Unit::Bytes, [COMPONENT, SEVERITY], Leaks, AnyProcess,
         "Live bytes of a leak suspect when it is opened and each time its severity rises",
         "leak detector";
-    LEAK_ALLOCATION_COUNT = "memory.leak.allocation_count", Kind::Counter, Unit::Count("allocation"), [COMPONENT, SEVERITY], Leaks, InProcess,
+    LEAK_ALLOCATION_COUNT = "memory.leak.allocation_count", Kind::Counter, Unit::Count("allocation"), [COMPONENT, SEVERITY], Leaks, AnyProcess,
         "Live allocations added to open leak suspects",
         "leak detector";
     ALLOCATION_COUNT = "memory.allocation.count", Kind::Counter, Unit::Count("operation"), [COMPONENT, OPERATION], Allocations, InProcess,
@@ -155,6 +158,9 @@ metrics! {
     RSS_SHMEM_BYTES = "memory.rss_shmem_bytes", Kind::Gauge, Unit::Bytes, [], Process, AnyProcess,
         "Resident shared memory: tmpfs and shared anonymous mappings",
         "RssShmem of /proc/PID/status";
+    LEAK_SUSPECTS = "memory.leak.suspects", Kind::Gauge, Unit::None, [SEVERITY], Leaks, AnyProcess,
+        "Leak suspects that are open",
+        "leak detector";
     GROWTH_VERDICT = "memory.growth_verdict", Kind::Gauge, Unit::None, [VERDICT], Process, AnyProcess,
         "Which part of resident memory grows: 1 for the state that holds, 0 for the others; absent while it cannot be told",
         "slopes of RssAnon, RssFile, RssShmem and of jemalloc stats.allocated, active and resident over the last 10 minutes, or over the last hour";

@@ -1,12 +1,35 @@
 //! Section `leaks`: when growth is called a leak, and how bad it is.
 
+use std::path::PathBuf;
 use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
 
 use super::reader::Section;
 use super::{DAY, SECOND};
 
+/// Section `leaks`.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Leaks {
+    /// When growth is called a leak.
+    pub thresholds: LeakThresholds,
+    /// Where what the detector sees is written down.
+    pub recording: RecordingConfig,
+}
+
+/// Section `leaks.recording`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RecordingConfig {
+    /// The file; none is written where there is no name.
+    pub file: Option<PathBuf>,
+    /// The recording ends when the file has reached this size in bytes.
+    pub max_bytes: u64,
+}
+
 /// When growth is called a leak, and how bad it is. What each key does stands in `config/production.yaml`.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct LeakThresholds {
     /// Time after the start in which growth is nobody's fault: what is allocated then is never evidence.
@@ -36,7 +59,7 @@ pub struct LeakThresholds {
 }
 
 /// What a severity begins above.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct SeverityThreshold {
     /// Bytes that a suspect holds.
@@ -45,15 +68,27 @@ pub struct SeverityThreshold {
     pub growth_mb_per_hour: f64,
 }
 
+impl Leaks {
+    pub(super) fn read(section: &mut Section<'_>) -> Self {
+        Self {
+            thresholds: LeakThresholds::read(section),
+            recording: section.section("recording", |recording| RecordingConfig {
+                file: recording.get("file"),
+                max_bytes: recording.within("max_bytes", 1 << 16..=1 << 40),
+            }),
+        }
+    }
+}
+
 impl Default for LeakThresholds {
     /// Those of the production profile.
     fn default() -> Self {
-        super::Config::production().leaks
+        super::Config::production().leaks.thresholds
     }
 }
 
 impl LeakThresholds {
-    pub(super) fn read(section: &mut Section<'_>) -> Self {
+    fn read(section: &mut Section<'_>) -> Self {
         let [critical, high, medium] = section.section("severity", |severity| {
             ["critical", "high", "medium"]
                 .map(|name| severity.section(name, SeverityThreshold::read))

@@ -38,14 +38,14 @@ use reader::Section;
 pub(crate) use checks::is_url;
 pub(crate) use knob::parse_size;
 pub use knob::{Auto, Secret};
-pub use leaks::{LeakThresholds, SeverityThreshold};
+pub use leaks::{LeakThresholds, Leaks, RecordingConfig, SeverityThreshold};
 pub use problem::{ConfigError, Problem};
 pub use recommendations::RecommendationThresholds;
 pub use resource::{Resource, SERVICE_INSTANCE_ID, SERVICE_NAME, SERVICE_NAMESPACE, pairs};
 pub use sections::{
-    Alerts, Allocations, ComponentRule, Compression, Flamegraphs, HistoryConfig, Limits, Log,
-    LogFormat, LogLevel, Metrics, Otlp, Profile, Profiles, Protocol, Sampling, Temporality,
-    Thresholds, Web,
+    Alerts, Allocations, ComponentRule, Compression, EvidenceConfig, Flamegraphs, HistoryConfig,
+    Limits, Log, LogFormat, LogLevel, Metrics, Otlp, Profile, Profiles, Protocol, Sampling,
+    Temporality, Thresholds, Web,
 };
 
 /// Prefix of the environment variables that override a key.
@@ -69,7 +69,7 @@ pub struct Config {
     /// Sampling and components.
     pub allocations: Allocations,
     /// Leaks.
-    pub leaks: LeakThresholds,
+    pub leaks: Leaks,
     /// Profiles.
     pub profiles: Profiles,
     /// The memory limit.
@@ -202,7 +202,7 @@ impl Config {
                 recommendations: allocations
                     .section("recommendations", RecommendationThresholds::read),
             }),
-            leaks: root.section("leaks", LeakThresholds::read),
+            leaks: root.section("leaks", Leaks::read),
             profiles: root.section("profiles", |profiles| Profiles {
                 flamegraphs: profiles.get("flamegraphs"),
                 interval: profiles.within("interval", SECOND..=DAY),
@@ -210,6 +210,12 @@ impl Config {
             }),
             limits: root.section("limits", |limits| Limits {
                 memory: limits.get("memory"),
+                evidence: limits.section("evidence", |evidence| EvidenceConfig {
+                    directory: evidence.get("directory"),
+                    above: evidence.within("above", 0.1..=0.99),
+                    cooldown: evidence.within("cooldown", SECOND..=DAY),
+                    max_bytes: evidence.within("max_bytes", 1 << 20..=1 << 40),
+                }),
             }),
             history: root.section("history", |history| HistoryConfig {
                 retention: history.within("retention", HOUR..=DAY * 366),
@@ -302,7 +308,7 @@ impl Config {
                 ),
             );
         }
-        config.leaks.check(&mut root);
+        config.leaks.thresholds.check(&mut root);
         if config.otlp.cert_file.is_some() != config.otlp.key_file.is_some() {
             root.report(
                 "otlp.cert_file",

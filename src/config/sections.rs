@@ -96,6 +96,21 @@ pub struct Profiles {
 )]
 pub struct Limits {
     pub memory: Auto<u64>,
+    pub evidence: EvidenceConfig,
+}
+
+/// Section `limits.evidence`.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+#[allow(
+    missing_docs,
+    reason = "each field is a key of config/production.yaml and explained there"
+)]
+pub struct EvidenceConfig {
+    pub directory: Option<PathBuf>,
+    pub above: f64,
+    pub cooldown: Duration,
+    pub max_bytes: u64,
 }
 
 /// Section `history`.

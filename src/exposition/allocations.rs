@@ -7,13 +7,12 @@ use std::time::{Duration, SystemTime};
 use warp::http::StatusCode;
 use warp::reply::Response;
 
-use crate::analysis::{
-    self, AllocationInput, AllocatorLevels, Earlier, EarlierSite, Frame, SiteReading,
-};
+use crate::analysis::{self, AllocationInput, AllocatorLevels, Earlier, EarlierSite, SiteReading};
 use crate::catalog;
 use crate::heap::{self, Amount, CallSite};
-use crate::profile::{Moment, Symbols, is_runtime};
+use crate::profile::{Moment, Symbols};
 use crate::snapshot::Snapshot;
+use crate::watch::readable;
 
 use super::handlers::Api;
 use super::json::{ApiError, answer};
@@ -117,7 +116,7 @@ fn readings(sites: &[CallSite], symbols: &Symbols) -> Vec<SiteReading> {
                 id: site.id(),
                 component: shared(site.component()),
                 operation: site.operation(),
-                frames: frames(*site, symbols),
+                frames: readable(site.frames(), symbols),
                 samples: totals.samples,
                 live_samples: totals.live_samples,
                 allocated: totals.allocated,
@@ -132,17 +131,6 @@ fn readings(sites: &[CallSite], symbols: &Symbols) -> Vec<SiteReading> {
             }
         })
         .collect()
-}
-
-fn frames(site: CallSite, symbols: &Symbols) -> Arc<[Frame]> {
-    let stack: Vec<u64> = site.frames().iter().map(|frame| *frame as u64).collect();
-    let frames = symbols.readable(&stack).into_iter().map(|frame| Frame {
-        is_runtime: is_runtime(&frame.name),
-        file: frame.short_file().map(Into::into),
-        line: (frame.line > 0).then_some(frame.line),
-        function: frame.name.into(),
-    });
-    frames.collect()
 }
 
 /// By site, what is live and younger than a second and than a minute.

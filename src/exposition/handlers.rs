@@ -15,6 +15,7 @@ use crate::collector::{CollectError, JemallocCollector, Target};
 use crate::config::{Config, RecommendationThresholds, Thresholds};
 use crate::profile::Profiler;
 use crate::snapshot::{Point, Recorder};
+use crate::watch::{Guard, LeakWatch};
 
 use super::json::{ApiError, Session, answer};
 use super::negotiate::{Format, accepts_gzip};
@@ -31,6 +32,17 @@ const SECOND: Duration = Duration::from_secs(1);
 /// How long a forced release waits for other threads.
 const PATIENCE: Duration = Duration::from_millis(50);
 
+/// What is watched beside the numbers.
+#[derive(Debug)]
+pub(crate) struct Watched {
+    /// Builds profiles; there is none where the call sites of the process cannot be seen.
+    pub(crate) profiler: Option<Arc<Profiler>>,
+    /// Finds leaks.
+    pub(crate) leaks: Arc<LeakWatch>,
+    /// Keeps evidence, where it is told to.
+    pub(crate) guard: Option<Arc<Guard>>,
+}
+
 /// Everything that the endpoints need.
 #[derive(Debug)]
 pub(crate) struct Api {
@@ -38,8 +50,7 @@ pub(crate) struct Api {
     pub(super) telemetry_path: String,
     pub(super) cors_allowed_origins: Vec<String>,
     pub(super) recorder: Arc<Recorder>,
-    /// Builds profiles; there is none where the call sites of the process cannot be seen.
-    pub(super) profiler: Option<Arc<Profiler>>,
+    pub(super) watched: Watched,
     pub(super) recommendations: RecommendationThresholds,
     pub(super) max_live_samples: usize,
     scrape: Scrape,
@@ -55,7 +66,7 @@ impl Api {
     pub(crate) fn new(
         config: &Config,
         recorder: Arc<Recorder>,
-        profiler: Option<Arc<Profiler>>,
+        watched: Watched,
         target: &Target,
         session: Session,
         text: &TextOptions,
@@ -66,7 +77,7 @@ impl Api {
             cors_allowed_origins: config.web.cors_allowed_origins.clone(),
             scrape: Scrape::new(Arc::clone(&recorder), text),
             recorder,
-            profiler,
+            watched,
             recommendations: config.allocations.recommendations,
             max_live_samples: config.allocations.max_live_samples,
             thresholds: config.alerts.thresholds,

@@ -10,9 +10,11 @@
 //! | `handlers.rs` | what each endpoint does |
 //! | `access.rs` | which pages may send what only this machine may ask |
 //! | `query.rs` | parameters of a query |
-//! | `profiles.rs` | pprof, flame graphs, kept profiles |
+//! | `profiles.rs` | pprof, flame graphs |
+//! | `kept.rs` | profiles that are kept, those from before the last restart too |
 //! | `graphs.rs` | how profiles are written |
 //! | `allocations.rs` | what the allocation analyser is given, and its report |
+//! | `leaks.rs` | the leak report |
 //! | `routes.rs` | which request goes where, and who may send it |
 //! | `server.rs` | the accept loop: limits, time-outs, draining |
 
@@ -22,6 +24,8 @@ mod classic;
 mod graphs;
 mod handlers;
 mod json;
+mod kept;
+mod leaks;
 mod negotiate;
 mod profiles;
 mod query;
@@ -30,7 +34,7 @@ mod server;
 mod text;
 mod views;
 
-pub(crate) use handlers::Api;
+pub(crate) use handlers::{Api, Watched};
 pub(crate) use json::Session;
 pub use routes::Peer;
 pub(crate) use routes::routes;

@@ -1,4 +1,4 @@
-//! Profiles and flame graphs: of now, of what changed, and those that are kept.
+//! Profiles and flame graphs: of now, and of what changed.
 //!
 //! What takes long (symbols) runs on a thread of its own, one at a time; who comes meanwhile is told to try again.
 
@@ -12,13 +12,11 @@ use warp::reply::Response;
 
 use crate::config::parse_size;
 use crate::heap::{self, SamplingOptions};
-use crate::profile::{
-    Asker, Build, Decoded, Folded, Frames, Moment, Profile, Profiler, SampleType, Stored, decode,
-};
+use crate::profile::{Asker, Build, Frames, Moment, Profile, Profiler, SampleType};
 
 use super::graphs::{Form, Graph, document, download, text, written};
 use super::handlers::{Api, internal};
-use super::json::{ApiError, answer, timestamp};
+use super::json::{ApiError, answer};
 use super::query::{Parameters, bad_parameter, choice, duration, parameters};
 
 /// Between two looks whether something can be built.
@@ -29,7 +27,7 @@ const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// What a flame graph or folded stacks can show.
-const TYPES: [(&str, SampleType); 6] = [
+pub(super) const TYPES: [(&str, SampleType); 6] = [
     ("inuse", SampleType::InuseSpace),
     ("alloc", SampleType::AllocSpace),
     ("inuse_space", SampleType::InuseSpace),
@@ -122,93 +120,6 @@ pub(super) async fn flamegraph(api: Arc<Api>, query: String) -> Result<Response,
     Ok(written(body, form, "stacks"))
 }
 
-/// `GET /metrics/memory/profiles`
-pub(super) fn profiles(api: &Api, query: &str) -> Result<Response, ApiError> {
-    #[derive(Serialize)]
-    struct ProfileView {
-        id: String,
-        timestamp: String,
-        session_id: String,
-        trigger: &'static str,
-        sample_interval_bytes: u64,
-        live_bytes: u64,
-        size_bytes: usize,
-        pprof: String,
-        flamegraph: String,
-    }
-    #[derive(Serialize)]
-    struct View {
-        profiles: Vec<ProfileView>,
-    }
-    parameters(query, &[])?;
-    let view = |stored: Stored| {
-        let pprof = format!("/metrics/memory/profiles/{}", stored.id);
-        ProfileView {
-            timestamp: timestamp(stored.time),
-            session_id: api.session.id.clone(),
-            trigger: stored.trigger.as_str(),
-            sample_interval_bytes: stored.period,
-            live_bytes: stored.live_bytes,
-            size_bytes: stored.pprof.len(),
-            flamegraph: format!("{pprof}?format=svg"),
-            pprof,
-            id: stored.id,
-        }
-    };
-    let profiles = profiler(api)?.stored().into_iter().map(view).collect();
-    Ok(answer(
-        &api.session,
-        StatusCode::OK,
-        SystemTime::now(),
-        View { profiles },
-    ))
-}
-
-/// `GET /metrics/memory/profiles/{id}?format=pprof&type=inuse`
-pub(super) async fn profile(
-    api: Arc<Api>,
-    id: String,
-    query: String,
-) -> Result<Response, ApiError> {
-    let parameters = parameters(&query, &["format", "type", "frames"])?;
-    let forms = [
-        ("pprof", Form::Pprof),
-        ("svg", Form::Svg),
-        ("folded", Form::Folded),
-    ];
-    let form = choice(&parameters, "format", &forms)?.unwrap_or(Form::Pprof);
-    let value = choice(&parameters, "type", &TYPES)?.unwrap_or(SampleType::InuseSpace);
-    let frames = frames(&parameters, form)?;
-    let profiler = profiler(&api)?;
-    let stored = profiler.stored_as(&id).ok_or_else(|| {
-        let help = "GET /metrics/memory/profiles lists those that are kept";
-        ApiError::new(StatusCode::NOT_FOUND, "no profile of this id is kept", help)
-    })?;
-    if form == Form::Pprof {
-        return Ok(download(stored.pprof.to_vec(), &stored.id));
-    }
-    let session = api.session.id.clone();
-    let name = stored.id.clone();
-    let body = build(profiler, move |_| {
-        let decoded = decode(&stored.pprof)?;
-        let graph = Graph {
-            value,
-            time: stored.time,
-            grown_in: None,
-            component: None,
-            period: stored.period,
-            session: &session,
-        };
-        Ok::<_, crate::profile::DecodeError>(graph.written(&folded(decoded, value, frames), form))
-    })
-    .await?;
-    let body = body.map_err(|error| {
-        tracing::error!(%error, "kept profile cannot be read");
-        internal()
-    })?;
-    Ok(written(body, form, &name))
-}
-
 /// `POST /debug/sampling?interval=512KiB`
 pub(super) fn sampling(api: &Api, query: &str) -> Result<Response, ApiError> {
     #[derive(Serialize)]
@@ -256,7 +167,7 @@ pub(super) fn asked_to_wait(path: &str, query: Option<&str>) -> Duration {
 
 /// The profiler, or why there is none.
 pub(super) fn profiler(api: &Api) -> Result<&Arc<Profiler>, ApiError> {
-    api.profiler.as_ref().ok_or_else(|| {
+    api.watched.profiler.as_ref().ok_or_else(|| {
         ApiError::new(
             StatusCode::NOT_IMPLEMENTED,
             "call sites are only seen in a process whose global allocator is memory_exporter::Allocator",
@@ -335,7 +246,7 @@ fn seconds(parameters: &Parameters) -> Result<Option<Duration>, ApiError> {
 }
 
 /// A graph is for eyes, so it hides what nobody looks for; folded stacks are for tools.
-fn frames(parameters: &Parameters, form: Form) -> Result<Frames, ApiError> {
+pub(super) fn frames(parameters: &Parameters, form: Form) -> Result<Frames, ApiError> {
     let choices = [("condensed", Frames::Condensed), ("all", Frames::All)];
     let usual = match form {
         Form::Svg => Frames::Condensed,
@@ -353,16 +264,4 @@ fn component(parameters: &Parameters) -> Result<Option<String>, ApiError> {
         return Ok(Some(name.clone()));
     }
     Err(bad_parameter("component", name, &names.join(", ")))
-}
-
-fn folded(decoded: Decoded, value: SampleType, shown: Frames) -> Folded {
-    let at = decoded
-        .sample_types
-        .iter()
-        .position(|name| name == value.name());
-    let stacks = decoded
-        .samples
-        .into_iter()
-        .filter_map(|sample| Some((shown.of(sample.frames), *sample.values.get(at?)?)));
-    stacks.collect()
 }

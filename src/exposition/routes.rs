@@ -15,7 +15,7 @@ use crate::profile::SampleType;
 use super::access;
 use super::handlers::{self, Api};
 use super::json::ApiError;
-use super::profiles;
+use super::{kept, profiles};
 
 /// Address of the client, which our server puts into each request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +41,8 @@ pub(crate) fn routes(api: Arc<Api>) -> BoxedFilter<(Response,)> {
         .or(gc(&api))
         .unify()
         .or(allocations(&api))
+        .unify()
+        .or(leaks(&api))
         .unify()
         .or(pprof(&api))
         .unify()
@@ -194,6 +196,19 @@ fn allocations(api: &Arc<Api>) -> BoxedFilter<(Response,)> {
         .boxed()
 }
 
+/// `GET /metrics/memory/leaks`
+fn leaks(api: &Arc<Api>) -> BoxedFilter<(Response,)> {
+    warp::path!("metrics" / "memory" / "leaks")
+        .and(reading())
+        .and(from_loopback(api))
+        .and(with(api))
+        .and(query())
+        .and_then(|api: Arc<Api>, query: String| async move {
+            rejecting(super::leaks::leaks(api, query).await)
+        })
+        .boxed()
+}
+
 /// `GET /debug/pprof/heap`, `GET /debug/pprof/allocs`
 fn pprof(api: &Arc<Api>) -> BoxedFilter<(Response,)> {
     let heap = warp::path!("debug" / "pprof" / "heap").map(|| ("heap", SampleType::InuseSpace));
@@ -232,7 +247,7 @@ fn profiles(api: &Arc<Api>) -> BoxedFilter<(Response,)> {
         .and(with(api))
         .and(query())
         .and_then(|api: Arc<Api>, query: String| async move {
-            rejecting(profiles::profiles(&api, &query))
+            rejecting(kept::profiles(api, query).await)
         });
     let one = warp::path!("metrics" / "memory" / "profiles" / String)
         .and(reading())
@@ -240,7 +255,7 @@ fn profiles(api: &Arc<Api>) -> BoxedFilter<(Response,)> {
         .and(with(api))
         .and(query())
         .and_then(|id: String, api: Arc<Api>, query: String| async move {
-            rejecting(profiles::profile(api, id, query).await)
+            rejecting(kept::profile(api, id, query).await)
         });
     list.or(one).unify().boxed()
 }

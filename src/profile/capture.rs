@@ -49,6 +49,12 @@ impl Profile {
         self
     }
 
+    /// Live bytes of all call sites, estimated.
+    pub fn live_bytes(&self) -> u64 {
+        let live = self.entries.iter().map(|entry| entry.values.inuse_space);
+        live.fold(0, i64::saturating_add).max(0).cast_unsigned()
+    }
+
     /// All return addresses, each once or more.
     pub fn addresses(&self) -> impl Iterator<Item = u64> {
         self.entries

@@ -12,10 +12,12 @@
 //! | `folded.rs` | folded stacks |
 //! | `flamegraph/` | flame graphs as SVG |
 //! | `profiler.rs` | the one who builds profiles, one at a time |
+//! | `evidence/` | profiles on disk that survive the kill |
 //! | `store.rs` | the profiles that are kept |
 
 mod capture;
 mod elf;
+pub mod evidence;
 pub mod flamegraph;
 mod folded;
 mod levels;

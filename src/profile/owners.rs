@@ -90,6 +90,26 @@ impl Owners {
         }
     }
 
+    /// The line of code of each site: the address of its innermost frame that is the program's own.
+    pub(super) fn places(
+        &mut self,
+        sites: &[CallSite],
+        symbols: impl FnOnce(Vec<u64>) -> Symbols,
+    ) -> Vec<u64> {
+        self.learn(sites, symbols);
+        let is_own = |frame: &&usize| {
+            let verdict = self.known.get(&(**frame as u64));
+            verdict.is_some_and(|verdict| verdict.module.is_some())
+        };
+        let place = |site: &CallSite| {
+            let frames = site.frames();
+            let own = frames.iter().find(is_own).or(frames.first());
+            // What found no room in the table of call sites has no stack.
+            own.map_or(0, |frame| *frame as u64)
+        };
+        sites.iter().map(place).collect()
+    }
+
     fn learn(&mut self, sites: &[CallSite], symbols: impl FnOnce(Vec<u64>) -> Symbols) {
         if self.known.len() > MOST_ADDRESSES {
             self.known.clear();

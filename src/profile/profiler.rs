@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use crate::config::{Config, Flamegraphs};
-use crate::heap;
+use crate::heap::{self, CallSite};
 
 use super::levels::{Levels, Moment};
 use super::owners::Owners;
@@ -155,6 +155,11 @@ impl Build {
         encode(profile, &self.symbols(profile.addresses()), default_type)
     }
 
+    /// As [`pprof`](Self::pprof), with addresses and mappings only: cheap, and who has the program can look the names up.
+    pub fn bare_pprof(&self, profile: &Profile, default_type: SampleType) -> Vec<u8> {
+        encode(profile, &self.symbols([]), default_type)
+    }
+
     /// One value of a profile as folded stacks.
     pub fn folded(&self, profile: &Profile, value: SampleType, shown: Frames) -> Folded {
         let symbols = self.symbols(profile.addresses());
@@ -176,6 +181,12 @@ impl Build {
         }
     }
 
+    /// The line of code of each call site, as an address that sites of the same line share.
+    pub fn places(&self, sites: &[CallSite]) -> Vec<u64> {
+        let mut owners = lock(&self.profiler.owners);
+        owners.0.places(sites, |addresses| self.symbols(addresses))
+    }
+
     /// Does what [`Profiler::is_due`] says.
     pub fn work(&self, now: SystemTime) {
         if self.profiler.is_attributing_due(now) {
@@ -192,17 +203,12 @@ impl Build {
     /// Keeps a profile of now.
     pub fn store(&self, trigger: Trigger) {
         let profile = Profile::now();
-        let live_bytes: i64 = profile
-            .entries
-            .iter()
-            .map(|entry| entry.values.inuse_space)
-            .fold(0, i64::saturating_add);
         let stored = Stored {
             id: String::new(),
             time: profile.time,
             trigger,
             period: profile.period,
-            live_bytes: live_bytes.max(0).cast_unsigned(),
+            live_bytes: profile.live_bytes(),
             pprof: self.pprof(&profile, SampleType::InuseSpace).into(),
         };
         lock(&self.profiler.store).keep(stored);

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use crate::catalog::Verdict;
 
+use super::LeakReading;
+
 /// Numbers that no collector reads, because they follow from the history.
 #[derive(Debug, Clone, Default, PartialEq)]
 #[non_exhaustive]
@@ -12,6 +14,8 @@ pub struct Derived {
     pub limit_exhaustion_seconds: Option<f64>,
     /// How resident memory grows.
     pub growth: Option<Growth>,
+    /// What the leak detector found; absent where nothing looks for leaks.
+    pub leaks: Option<LeakReading>,
 }
 
 /// How resident memory grows, and which part of it.

@@ -69,6 +69,9 @@ impl Snapshot {
             process.map(|process| process.virtual_size),
         );
 
+        if let Some(leaks) = &self.derived.leaks {
+            leaks.add_to(families);
+        }
         let components = self
             .heap
             .get()
@@ -155,6 +158,9 @@ impl Snapshot {
             &catalog::RSS_SHMEM_BYTES,
             process.and_then(|process| process.rss_shmem),
         );
+        if let Some(leaks) = &self.derived.leaks {
+            leaks.add_companions_to(families);
+        }
         let growth = self.derived.growth.as_ref();
         families.add(
             &catalog::GROWTH_VERDICT,
@@ -333,13 +339,13 @@ impl Snapshot {
 }
 
 /// Collects families; what has no sample leaves no family.
-struct Families<'a> {
+pub(super) struct Families<'a> {
     families: Vec<Family<'a>>,
     standard: bool,
 }
 
 impl<'a> Families<'a> {
-    fn add(
+    pub(super) fn add(
         &mut self,
         def: &'static MetricDef,
         samples: impl IntoIterator<Item = (Labels, Value<'a>)>,
@@ -356,11 +362,11 @@ impl<'a> Families<'a> {
         }
     }
 
-    fn integer(&mut self, def: &'static MetricDef, value: Option<u64>) {
+    pub(super) fn integer(&mut self, def: &'static MetricDef, value: Option<u64>) {
         self.add(def, value.map(|value| (Vec::new(), Value::Integer(value))));
     }
 
-    fn float(&mut self, def: &'static MetricDef, value: Option<f64>) {
+    pub(super) fn float(&mut self, def: &'static MetricDef, value: Option<f64>) {
         self.add(def, value.map(|value| (Vec::new(), Value::Float(value))));
     }
 }

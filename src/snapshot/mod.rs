@@ -5,6 +5,7 @@
 //! | `sampler.rs` | runs the collectors, each timed and isolated, and freezes what they read |
 //! | `holdings.rs` | what the components hold, and how well they use the pages they pin |
 //! | `families.rs` | which reading stands behind which metric |
+//! | `leaks.rs` | what the leak detector found, as plain numbers |
 //! | `limit.rs` | the memory limit that holds, and what is used against it |
 //! | `history.rs` | the bounded ring of past moments |
 //! | `parts.rs` | what a moment leaves there in little room |
@@ -17,6 +18,7 @@ mod derived;
 mod families;
 mod history;
 mod holdings;
+mod leaks;
 mod limit;
 mod own;
 mod parts;
@@ -34,6 +36,7 @@ use crate::heap::Counts;
 pub use derived::{Derived, Growth, PartGrowth};
 pub use families::{Family, Labels, Sample, Value};
 pub use history::{History, Level, Point};
+pub use leaks::{LeakCounts, LeakReading};
 pub use limit::{LimitKind, MemoryLimit};
 pub use own::{OwnReading, OwnStats};
 pub use parts::Parts;

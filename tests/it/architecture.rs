@@ -12,10 +12,12 @@ const FLOORS: &[&[&str]] = &[
     &["collector", "profile"],
     &["snapshot"],
     &["analysis"],
-    &["alert"],
+    // `alert` will decide on what `watch` found, which it is handed.
+    &["watch", "alert"],
     &["exposition", "push", "artifacts"],
     // `error` says why the composition failed, so it stands below `exporter` and above everything else.
     &["error"],
+    &["ticker"],
     &["exporter"],
     &["cli"],
     &["main", "lib"],

@@ -2,42 +2,30 @@
 //!
 //! The same observations give the same answer, whenever and wherever they are looked at: time comes from them alone.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::config::LeakThresholds;
 
+use super::book::{Added, Book, Change};
 use super::curve::Curve;
 use super::evidence::{self, Evidence, Window};
 use super::exact::Levels;
 use super::follow::Followed;
 use super::observation::{Cohort, Observation, SiteObservation};
 use super::subject::{Subject, View};
-use super::suspect::{Closed, Severity, Suspect};
+use super::suspect::{Closed, Suspect};
 use super::track::{Mark, Track};
+use super::whole::Whole;
 
 /// Most subjects whose past is remembered; beyond it growth is told from the survivors alone.
 const MOST_TRACKS: usize = 2_048;
-/// Most suspects that are open at once, and most closed ones that are remembered.
+/// Most subjects that are suspected at once.
 const MOST_OPEN: usize = 100;
-const MOST_CLOSED: usize = 100;
+/// What the process as a whole is called where a component is asked for.
+const WHOLE: &str = "process";
 /// Each window is longer than the one before by this factor.
 const LADDER: f64 = 1.414;
-
-/// A suspect was opened, became worse, or was closed.
-#[derive(Debug, Clone, PartialEq)]
-#[non_exhaustive]
-pub enum Change {
-    /// It is new.
-    Opened(Suspect),
-    /// Its severity rose to a new height.
-    Worsened(Suspect),
-    /// It is no suspect any more.
-    Closed(Suspect),
-}
-
-/// Live allocations that were added to open suspects, by component and severity.
-pub type Added = HashMap<(Arc<str>, Severity), f64>;
 
 /// Finds leaks in one observation after another.
 #[derive(Debug)]
@@ -49,10 +37,9 @@ pub struct LeakDetector {
     components: Vec<Arc<str>>,
     tracks: HashMap<Subject, Track>,
     followed: HashMap<Subject, Followed>,
-    open: Vec<Suspect>,
-    closed: VecDeque<Suspect>,
-    opened: u64,
-    added: Added,
+    /// The process as a whole, where it is suspected.
+    whole: Option<Whole>,
+    book: Book,
     curve: Curve,
     merged: Vec<Cohort>,
 }
@@ -68,10 +55,8 @@ impl LeakDetector {
             components: Vec::new(),
             tracks: HashMap::new(),
             followed: HashMap::new(),
-            open: Vec::new(),
-            closed: VecDeque::new(),
-            opened: 0,
-            added: Added::new(),
+            whole: None,
+            book: Book::default(),
             curve: Curve::default(),
             merged: Vec::new(),
         }
@@ -79,22 +64,38 @@ impl LeakDetector {
 
     /// Open suspects, the one that grows most first.
     pub fn suspects(&self) -> &[Suspect] {
-        &self.open
+        &self.book.open
     }
 
     /// Suspects that were closed, the last one first; the oldest are forgotten.
     pub fn closed(&self) -> impl Iterator<Item = &Suspect> {
-        self.closed.iter()
+        self.book.closed.iter()
+    }
+
+    /// Time of the last observation, in milliseconds since 1970.
+    pub fn now(&self) -> u64 {
+        self.last
+    }
+
+    /// Time of the first observation.
+    pub fn start(&self) -> Option<u64> {
+        self.start
+    }
+
+    /// When something can be called a leak for the first time: the warm-up is over, and a window has passed.
+    pub fn first_verdict(&self) -> Option<u64> {
+        let wait = self.thresholds.warm_up_ms() + self.thresholds.window_ms();
+        Some(self.start? + wait)
     }
 
     /// How many suspects were ever opened.
     pub fn opened(&self) -> u64 {
-        self.opened
+        self.book.opened
     }
 
     /// Live allocations that were ever added to open suspects.
     pub fn added(&self) -> &Added {
-        &self.added
+        &self.book.added
     }
 
     /// Bytes that the detector takes, about.
@@ -104,7 +105,7 @@ impl LeakDetector {
             + self.merged.capacity() * size_of::<Cohort>()
             + self.curve.bytes()
             + self.heap.bytes()
-            + (self.open.len() + self.closed.len()) * (size_of::<Suspect>() + 512)
+            + (self.book.open.len() + self.book.closed.len()) * (size_of::<Suspect>() + 512)
     }
 
     /// Looks at one more observation, and says what has changed. One that is not later than the last (the clock was set back) begins
@@ -118,11 +119,18 @@ impl LeakDetector {
         }
         self.last = now;
         let start = *self.start.get_or_insert(now);
-        if let Some(heap) = observation.heap_bytes {
+        let level = match observation.is_sampled {
+            true => observation.heap_bytes,
+            false => observation.heap_bytes.or(observation.rss_bytes),
+        };
+        if let Some(level) = level {
             #[allow(clippy::cast_precision_loss, reason = "no process has 2^53 bytes")]
-            self.heap.push(now, heap as f64);
+            self.heap.push(now, level as f64);
         }
         let windows = self.windows(start, now);
+        if !observation.is_sampled {
+            return self.judge_whole(now, &windows);
+        }
         let mut sites: Vec<&SiteObservation> = observation.sites.iter().collect();
         sites.sort_unstable_by(|a, b| {
             (a.place, &a.component, a.site).cmp(&(b.place, &b.component, b.site))
@@ -290,6 +298,40 @@ impl LeakDetector {
             .then_some((Evidence::Doubling, *window))
     }
 
+    /// Looks at the process as a whole.
+    fn judge_whole(&mut self, now: u64, windows: &[Window]) -> Vec<Change> {
+        let thresholds = &self.thresholds;
+        let mut closed = None;
+        let mut is_new = false;
+        if let Some(whole) = &mut self.whole {
+            closed = whole.update(&self.heap, thresholds);
+        } else {
+            self.whole = Whole::find(&self.heap, windows, thresholds);
+            is_new = self.whole.is_some();
+            if is_new {
+                self.book.begin(now, &WHOLE.into());
+            }
+        }
+        let part = self.whole.as_ref().map(|whole| whole.part.clone());
+        if closed.is_some() {
+            self.whole = None;
+        }
+        let mut changes = Vec::new();
+        for mut suspect in std::mem::take(&mut self.book.open) {
+            if let Some(why) = closed {
+                changes.push(self.book.close(suspect, now, why));
+                continue;
+            }
+            let parts = part.iter().cloned().collect();
+            changes.extend(
+                self.book
+                    .renew(&mut suspect, parts, 0.0, is_new, thresholds),
+            );
+            self.book.open.push(suspect);
+        }
+        changes
+    }
+
     /// Opens what is new, groups it, closes what is over, and orders what is open.
     fn settle(&mut self, now: u64, candidates: Vec<(Subject, Followed)>) -> Vec<Change> {
         let mut changes = Vec::new();
@@ -298,7 +340,7 @@ impl LeakDetector {
             if self.followed.len() >= MOST_OPEN {
                 break;
             }
-            let suspects: Vec<u64> = self.open.iter().map(|suspect| suspect.id).collect();
+            let suspects: Vec<u64> = self.book.open.iter().map(|suspect| suspect.id).collect();
             let same = suspects.into_iter().find(|id| {
                 let members = self.followed.values().filter(|other| other.suspect == *id);
                 members
@@ -306,18 +348,9 @@ impl LeakDetector {
                     .any(|other| followed.is_one_cause_with(other))
             });
             followed.suspect = same.unwrap_or_else(|| {
-                self.opened += 1;
-                new.push(self.opened);
-                self.open.push(Suspect {
-                    id: self.opened,
-                    component: Arc::clone(&followed.component),
-                    opened: now,
-                    closed: None,
-                    severity: Severity::Low,
-                    worst: Severity::Low,
-                    parts: Vec::new(),
-                });
-                self.opened
+                let id = self.book.begin(now, &followed.component);
+                new.push(id);
+                id
             });
             self.followed.insert(subject, followed);
         }
@@ -334,8 +367,7 @@ impl LeakDetector {
             }
             closed.is_none()
         });
-        let mut open = std::mem::take(&mut self.open);
-        open.retain_mut(|suspect| {
+        for mut suspect in std::mem::take(&mut self.book.open) {
             let mut members: Vec<&mut Followed> = self
                 .followed
                 .values_mut()
@@ -343,34 +375,26 @@ impl LeakDetector {
                 .collect();
             if members.is_empty() {
                 let why = ended.get(&suspect.id).copied().unwrap_or(Closed::Stopped);
-                suspect.closed = Some((now, why));
-                self.closed.push_front(suspect.clone());
-                changes.push(Change::Closed(suspect.clone()));
-                return false;
+                changes.push(self.book.close(suspect, now, why));
+                continue;
             }
             members.sort_unstable_by(|a, b| {
                 let order = b.part.growth.total_cmp(&a.part.growth);
                 order.then_with(|| a.part.sites.cmp(&b.part.sites))
             });
-            suspect.parts = members.iter().map(|member| member.part.clone()).collect();
-            suspect.severity = Severity::of(suspect.bytes(), suspect.growth(), &self.thresholds);
             let objects: f64 = members.iter_mut().map(|member| member.take_added()).sum();
-            if new.contains(&suspect.id) {
-                suspect.worst = suspect.severity;
-                changes.push(Change::Opened(suspect.clone()));
-            } else {
-                let key = (Arc::clone(&suspect.component), suspect.severity);
-                *self.added.entry(key).or_default() += objects;
-                if suspect.severity > suspect.worst {
-                    suspect.worst = suspect.severity;
-                    changes.push(Change::Worsened(suspect.clone()));
-                }
-            }
-            true
-        });
-        open.sort_by(|a, b| b.growth().total_cmp(&a.growth()));
-        self.open = open;
-        self.closed.truncate(MOST_CLOSED);
+            let parts = members.iter().map(|member| member.part.clone()).collect();
+            let is_new = new.contains(&suspect.id);
+            let thresholds = &self.thresholds;
+            changes.extend(
+                self.book
+                    .renew(&mut suspect, parts, objects, is_new, thresholds),
+            );
+            self.book.open.push(suspect);
+        }
+        self.book
+            .open
+            .sort_by(|a, b| b.growth().total_cmp(&a.growth()));
         changes
     }
 }

@@ -46,6 +46,70 @@ pub enum Evidence {
     Backlog,
     /// One block is replaced by a larger one again and again.
     Doubling,
+    /// The process as a whole grows; its call sites cannot be seen.
+    Whole,
+}
+
+/// How sure a verdict is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Confidence {
+    /// It is growth, and nobody can say of what.
+    Low,
+    /// Few samples, or blocks that are freed in the end.
+    Medium,
+    /// Many samples over generations.
+    High,
+}
+
+impl Confidence {
+    /// As it is shown.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Low => "low",
+            Self::Medium => "medium",
+            Self::High => "high",
+        }
+    }
+}
+
+impl Evidence {
+    /// As it is shown.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Survivors => "survivors",
+            Self::Confirmed => "confirmed_by_heap",
+            Self::Backlog => "backlog",
+            Self::Doubling => "doubling",
+            Self::Whole => "whole_process",
+        }
+    }
+
+    /// How sure it makes.
+    pub fn confidence(self) -> Confidence {
+        match self {
+            Self::Survivors => Confidence::High,
+            Self::Confirmed | Self::Backlog | Self::Doubling => Confidence::Medium,
+            Self::Whole => Confidence::Low,
+        }
+    }
+
+    /// What to do about it.
+    pub fn advice(self) -> &'static str {
+        match self {
+            Self::Survivors | Self::Confirmed => {
+                "blocks of this line are kept for good: find the collection, cycle or task that keeps them, and what should let them go"
+            }
+            Self::Backlog => {
+                "blocks of this line are freed ever later while ever more wait: bound the queue, or drain it faster than it is filled"
+            }
+            Self::Doubling => {
+                "one block of this line is replaced by a larger one again and again: bound the buffer, or clear and shrink it"
+            }
+            Self::Whole => {
+                "the process grows: put the exporter into it as a library to see which line of code holds the memory"
+            }
+        }
+    }
 }
 
 /// A window that ends now.

@@ -1,6 +1,7 @@
 //! Growth of an exact level (the heap, or resident memory): the median of the slopes between all pairs of a dozen means, with the
 //! confidence interval that belongs to it (Sen 1968), so that no distribution is assumed and single steps do not count as growth.
 
+use super::shape::fit;
 use super::thin::least_missed;
 
 /// Most points that are kept; then older ones stand further apart.
@@ -26,6 +27,8 @@ pub(super) struct Growth {
     pub(super) high: f64,
     /// From the first mean to the last.
     pub(super) mean: f64,
+    /// r² of a straight line.
+    pub(super) fit: f64,
     /// The least growth in a third of the time, as a share of what a third would have of an even growth.
     pub(super) least_third: f64,
 }
@@ -83,13 +86,26 @@ impl Levels {
         growth.rate * float(length) >= UNUSUAL * most
     }
 
-    /// Growth between two moments; absent where nothing is known from before the first.
+    /// The last value, and when it was.
+    pub(super) fn last(&self) -> Option<(u64, f64)> {
+        self.points.last().copied()
+    }
+
+    /// The last value at or before a moment; absent where nothing is known from before.
+    pub(super) fn at(&self, time: u64) -> Option<f64> {
+        let after = self.points.partition_point(|(other, _)| *other <= time);
+        Some(self.points.get(after.checked_sub(1)?)?.1)
+    }
+
+    /// The highest value before a moment, 0 where nothing is known.
+    pub(super) fn highest_before(&self, time: u64) -> f64 {
+        let before = self.points.iter().take_while(|(other, _)| *other < time);
+        before.map(|(_, value)| *value).fold(0.0, f64::max)
+    }
+
+    /// Growth between two moments.
     pub(super) fn gained(&self, from: u64, to: u64) -> Option<f64> {
-        let at = |time: u64| {
-            let after = self.points.partition_point(|(other, _)| *other <= time);
-            Some(self.points.get(after.checked_sub(1)?)?.1)
-        };
-        Some(at(to)? - at(from)?)
+        Some(self.at(to)? - self.at(from)?)
     }
 
     /// Growth from `from` to the last value; absent where there is not a value in nearly every part of that time.
@@ -158,6 +174,7 @@ fn sen(points: &[(f64, f64)]) -> Option<Growth> {
             0.0
         },
         mean: whole,
+        fit: fit(points),
         rate: at(count / 2.0 - 0.5)?,
         low: at((count - spread) / 2.0)?,
         high: at((count + spread) / 2.0)?,

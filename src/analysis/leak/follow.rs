@@ -233,7 +233,7 @@ impl Followed {
                 }
                 return (since_high > patience.max(lasted * 3 / 2)).then_some(Closed::Stopped);
             }
-            Evidence::Survivors | Evidence::Confirmed => {}
+            Evidence::Survivors | Evidence::Confirmed | Evidence::Whole => {}
         }
         let live = curve.between(self.part.since, now + 1).samples;
         if live < self.most_samples / 2.0 {
@@ -273,7 +273,7 @@ impl Followed {
 /// When growth began: going back from the newest survivor until nothing was born for much longer than usual.
 fn onset(evidence: Evidence, curve: &Curve, window: &Window, track: &Track) -> u64 {
     match evidence {
-        Evidence::Survivors | Evidence::Confirmed => {}
+        Evidence::Survivors | Evidence::Confirmed | Evidence::Whole => {}
         Evidence::Backlog => return window.from(),
         Evidence::Doubling => return track.first().unwrap_or(window.from()),
     }

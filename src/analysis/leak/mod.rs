@@ -9,11 +9,14 @@
 //! | `track.rs` | what is remembered of a subject |
 //! | `thin.rs` | a bounded past |
 //! | `evidence.rs` | does it grow as a leak does? |
+//! | `whole.rs` | the process as a whole, where call sites cannot be seen |
 //! | `follow.rs` | one subject under suspicion, until the suspicion is over |
 //! | `shape.rs` | how it grows: pace, fit, generations |
 //! | `suspect.rs` | what comes out: a suspect, its severity, its pattern |
+//! | `book.rs` | the suspects that are open and were closed |
 //! | `detector.rs` | opens suspects, groups them, closes them |
 
+mod book;
 mod curve;
 mod detector;
 mod evidence;
@@ -25,8 +28,10 @@ mod subject;
 mod suspect;
 mod thin;
 mod track;
+mod whole;
 
-pub use detector::{Added, Change, LeakDetector};
-pub use evidence::Evidence;
+pub use book::{Added, Change};
+pub use detector::LeakDetector;
+pub use evidence::{Confidence, Evidence};
 pub use observation::{Cohort, Observation, SiteObservation};
 pub use suspect::{Closed, Part, Pattern, Severity, Suspect};

@@ -14,6 +14,8 @@ pub struct Observation {
     pub heap_bytes: Option<u64>,
     /// Resident set size.
     pub rss_bytes: Option<u64>,
+    /// Whether call sites can be seen at all.
+    pub is_sampled: bool,
     /// Every call site with a sample.
     pub sites: Vec<SiteObservation>,
     /// The live samples of all sites, those of a site together and oldest first.

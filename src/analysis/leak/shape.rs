@@ -67,7 +67,7 @@ pub(super) fn shape(curve: &Curve, part: &mut Part, to: u64, thresholds: &LeakTh
             curve.between(edge, edge + width).samples
         })
         .collect();
-    part.fit = fit(&slices);
+    part.fit = fit(&running(&slices));
     let mean = slices.iter().sum::<f64>() / float(FIT_POINTS);
     let variance = slices
         .iter()
@@ -93,19 +93,20 @@ pub(super) fn shape(curve: &Curve, part: &mut Part, to: u64, thresholds: &LeakTh
     }
 }
 
-/// r² of a straight line through the running sums.
-fn fit(slices: &[f64]) -> f64 {
+/// Running sums of slices, by their number.
+fn running(slices: &[f64]) -> Vec<(f64, f64)> {
     let mut sum = 0.0;
-    let points: Vec<(f64, f64)> = (0_u32..)
-        .zip(slices)
-        .map(|(at, slice)| {
-            sum += slice;
-            (f64::from(at), sum)
-        })
-        .collect();
-    let count = points.len().max(1);
+    let points = (0_u32..).zip(slices).map(|(at, slice)| {
+        sum += slice;
+        (f64::from(at), sum)
+    });
+    points.collect()
+}
+
+/// r² of a straight line through points; 0 where all lie on one level.
+pub(super) fn fit(points: &[(f64, f64)]) -> f64 {
     #[allow(clippy::cast_precision_loss, reason = "a dozen")]
-    let count = count as f64;
+    let count = points.len().max(1) as f64;
     let mean = |value: fn(&(f64, f64)) -> f64| points.iter().map(value).sum::<f64>() / count;
     let (x, y) = (mean(|point| point.0), mean(|point| point.1));
     let sums = points.iter().fold((0.0, 0.0, 0.0), |sums, point| {

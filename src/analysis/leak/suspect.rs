@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::catalog::SEVERITIES;
 use crate::config::LeakThresholds;
 
 use super::evidence::Evidence;
@@ -32,14 +33,14 @@ impl Severity {
     /// All, the least first: in the order of the label's values.
     pub const ALL: [Self; 4] = [Self::Low, Self::Medium, Self::High, Self::Critical];
 
+    /// Its place in [`SEVERITIES`].
+    pub fn index(self) -> usize {
+        self as usize
+    }
+
     /// As it is shown.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Low => "low",
-            Self::Medium => "medium",
-            Self::High => "high",
-            Self::Critical => "critical",
-        }
+        SEVERITIES[self.index()]
     }
 
     /// That of so many live bytes which grow by so many bytes per hour.

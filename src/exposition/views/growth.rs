@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Serialize, Serializer};
 
 use crate::analysis::{Finding, Health, Slope, Statistics, Trend};
-use crate::catalog::{self, MetricDef, Verdict};
+use crate::catalog::{self, MetricDef, SEVERITIES, Verdict};
 use crate::snapshot::{Growth, Point, Snapshot};
 
 use super::super::json::timestamp;
@@ -113,6 +113,7 @@ pub(in super::super) struct HealthView {
     allocation_rate_bytes_per_second: Option<f64>,
     operations_per_second: Option<f64>,
     growth: Option<GrowthView>,
+    leak_severity: Option<&'static str>,
     reasons: Vec<String>,
     recommendations: Vec<&'static str>,
     findings: Vec<FindingView>,
@@ -144,6 +145,11 @@ impl HealthView {
             limit_kind: limit.map(|limit| limit.kind.as_str()),
             limit_exhaustion_seconds: snapshot.derived.limit_exhaustion_seconds,
             growth: snapshot.derived.growth.as_ref().map(GrowthView::new),
+            leak_severity: snapshot
+                .derived
+                .leaks
+                .as_ref()
+                .and_then(|leaks| Some(SEVERITIES[leaks.worst()?])),
             used_ratio: health.used_ratio,
             growth_rate_bytes_per_second: health.growth_rate,
             allocation_rate_bytes_per_second: health.allocation_rate,

@@ -1,0 +1,237 @@
+//! Profiles that are kept: in memory, and on disk from before the last restart.
+
+use std::io;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use serde::Serialize;
+use tokio::task::spawn_blocking;
+use warp::http::StatusCode;
+use warp::reply::Response;
+
+use crate::profile::evidence::Kept;
+use crate::profile::{DecodeError, Decoded, Folded, Frames, SampleType, Stored, decode};
+use crate::watch::Guard;
+
+use super::graphs::{Form, Graph, document, download, written};
+use super::handlers::{Api, internal};
+use super::json::{ApiError, answer, timestamp};
+use super::profiles::{TYPES, build, frames, profiler};
+use super::query::{choice, parameters};
+
+/// A profile in the list.
+#[derive(Serialize)]
+struct ProfileView {
+    id: String,
+    timestamp: String,
+    /// The session that took it, perhaps one that has ended.
+    session_id: String,
+    trigger: String,
+    sample_interval_bytes: u64,
+    live_bytes: u64,
+    size_bytes: u64,
+    has_symbols: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    limit: Option<LimitView>,
+    pprof: String,
+    flamegraph: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    leaks: Option<String>,
+}
+
+/// How near the limit was.
+#[derive(Serialize)]
+struct LimitView {
+    used_bytes: u64,
+    limit_bytes: u64,
+}
+
+/// `GET /metrics/memory/profiles`
+pub(super) async fn profiles(api: Arc<Api>, query: String) -> Result<Response, ApiError> {
+    #[derive(Serialize)]
+    struct View {
+        profiles: Vec<ProfileView>,
+    }
+    parameters(&query, &[])?;
+    let mut listed: Vec<(SystemTime, ProfileView)> = profiler(&api)?
+        .stored()
+        .into_iter()
+        .map(|stored| (stored.time, ProfileView::stored(stored, &api.session.id)))
+        .collect();
+    if let Some(guard) = &api.watched.guard {
+        let kept = guard.kept().into_iter();
+        listed.extend(kept.map(|kept| (kept.metadata.time, ProfileView::kept(kept))));
+    }
+    listed.sort_by_key(|(time, _)| std::cmp::Reverse(*time));
+    let profiles = listed.into_iter().map(|(_, view)| view).collect();
+    Ok(answer(
+        &api.session,
+        StatusCode::OK,
+        SystemTime::now(),
+        View { profiles },
+    ))
+}
+
+/// A kept profile, wherever it is kept.
+struct Found {
+    time: SystemTime,
+    period: u64,
+    session: String,
+    pprof: Arc<[u8]>,
+}
+
+/// `GET /metrics/memory/profiles/{id}?format=pprof&type=inuse`
+pub(super) async fn profile(
+    api: Arc<Api>,
+    id: String,
+    query: String,
+) -> Result<Response, ApiError> {
+    let parameters = parameters(&query, &["format", "type", "frames"])?;
+    let forms = [
+        ("pprof", Some(Form::Pprof)),
+        ("svg", Some(Form::Svg)),
+        ("folded", Some(Form::Folded)),
+        ("leaks", None),
+    ];
+    let form = choice(&parameters, "format", &forms)?.unwrap_or(Some(Form::Pprof));
+    let value = choice(&parameters, "type", &TYPES)?.unwrap_or(SampleType::InuseSpace);
+    let profiler = profiler(&api)?;
+    let Some(form) = form else {
+        let leaks = read(&api, &id, Guard::leaks).await?.ok_or_else(|| {
+            let help = "GET /metrics/memory/profiles says which profiles have one";
+            ApiError::new(
+                StatusCode::NOT_FOUND,
+                "no leak report is kept with a profile of this id",
+                help,
+            )
+        })?;
+        return Ok(document(leaks, "application/json"));
+    };
+    let frames = frames(&parameters, form)?;
+    let found = match profiler.stored_as(&id) {
+        Some(stored) => Some(Found {
+            time: stored.time,
+            period: stored.period,
+            session: api.session.id.clone(),
+            pprof: stored.pprof,
+        }),
+        None => on_disk(&api, &id).await?,
+    };
+    let found = found.ok_or_else(|| {
+        let help = "GET /metrics/memory/profiles lists those that are kept";
+        ApiError::new(StatusCode::NOT_FOUND, "no profile of this id is kept", help)
+    })?;
+    if form == Form::Pprof {
+        return Ok(download(found.pprof.to_vec(), &id));
+    }
+    let body = build(profiler, move |_| {
+        let decoded = decode(&found.pprof)?;
+        let graph = Graph {
+            value,
+            time: found.time,
+            grown_in: None,
+            component: None,
+            period: found.period,
+            session: &found.session,
+        };
+        Ok::<_, DecodeError>(graph.written(&folded(decoded, value, frames), form))
+    })
+    .await?;
+    let body = body.map_err(|error| {
+        tracing::error!(%error, "kept profile cannot be read");
+        internal()
+    })?;
+    Ok(written(body, form, &id))
+}
+
+async fn on_disk(api: &Arc<Api>, id: &str) -> Result<Option<Found>, ApiError> {
+    let kept = api.watched.guard.iter().flat_map(|guard| guard.kept());
+    let Some(kept) = kept.into_iter().find(|kept| kept.id.as_str() == id) else {
+        return Ok(None);
+    };
+    let pprof = read(api, id, Guard::profile).await?;
+    Ok(pprof.map(|pprof| Found {
+        time: kept.metadata.time,
+        period: kept.metadata.sample_interval,
+        session: kept.metadata.session_id,
+        pprof: pprof.into(),
+    }))
+}
+
+/// Reads a file of a kept piece, off the threads that answer.
+async fn read(
+    api: &Arc<Api>,
+    id: &str,
+    what: fn(&Guard, &str) -> io::Result<Option<Vec<u8>>>,
+) -> Result<Option<Vec<u8>>, ApiError> {
+    let Some(guard) = api.watched.guard.clone() else {
+        return Ok(None);
+    };
+    let id = id.to_owned();
+    let read = spawn_blocking(move || what(&guard, &id)).await;
+    let read = read.unwrap_or_else(|error| Err(io::Error::other(error)));
+    read.map_err(|error| {
+        tracing::error!(%error, "kept evidence cannot be read");
+        internal()
+    })
+}
+
+impl ProfileView {
+    fn stored(stored: Stored, session: &str) -> Self {
+        let pprof = link(&stored.id);
+        Self {
+            timestamp: timestamp(stored.time),
+            session_id: session.to_owned(),
+            trigger: stored.trigger.as_str().to_owned(),
+            sample_interval_bytes: stored.period,
+            live_bytes: stored.live_bytes,
+            size_bytes: stored.pprof.len() as u64,
+            has_symbols: true,
+            limit: None,
+            flamegraph: format!("{pprof}?format=svg"),
+            pprof,
+            leaks: None,
+            id: stored.id,
+        }
+    }
+
+    fn kept(kept: Kept) -> Self {
+        let pprof = link(kept.id.as_str());
+        let metadata = kept.metadata;
+        Self {
+            id: kept.id.as_str().to_owned(),
+            timestamp: timestamp(metadata.time),
+            session_id: metadata.session_id,
+            trigger: metadata.trigger,
+            sample_interval_bytes: metadata.sample_interval,
+            live_bytes: metadata.live_bytes,
+            size_bytes: metadata.profile_bytes,
+            has_symbols: metadata.has_symbols,
+            limit: Some(LimitView {
+                used_bytes: metadata.used_bytes,
+                limit_bytes: metadata.limit_bytes,
+            }),
+            flamegraph: format!("{pprof}?format=svg"),
+            leaks: metadata
+                .leaks_bytes
+                .map(|_| format!("{pprof}?format=leaks")),
+            pprof,
+        }
+    }
+}
+
+fn link(id: &str) -> String {
+    format!("/metrics/memory/profiles/{id}")
+}
+
+fn folded(decoded: Decoded, value: SampleType, shown: Frames) -> Folded {
+    let at = decoded
+        .sample_types
+        .iter()
+        .position(|name| name == value.name());
+    let stacks = decoded
+        .samples
+        .into_iter()
+        .filter_map(|sample| Some((shown.of(sample.frames), *sample.values.get(at?)?)));
+    stacks.collect()
+}

@@ -1,0 +1,104 @@
+//! Floor 7: the one ticker. It alone writes the history; what takes long it begins on threads that may take their time.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use tokio::task::spawn_blocking;
+use tokio::time::MissedTickBehavior;
+
+use crate::heap;
+use crate::profile::{Asker, Profiler};
+use crate::snapshot::Recorder;
+use crate::watch::{Guard, LeakWatch};
+
+/// How often the limit is looked at while the process is not far from it.
+const GUARD_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Everything that happens at intervals.
+#[derive(Debug)]
+pub(crate) struct Ticker {
+    pub(crate) recorder: Arc<Recorder>,
+    pub(crate) profiler: Option<Arc<Profiler>>,
+    pub(crate) leaks: Arc<LeakWatch>,
+    pub(crate) guard: Option<Arc<Guard>>,
+    pub(crate) interval: Duration,
+    /// Used share of the limit from which on it is looked at each second.
+    pub(crate) guard_from: f64,
+}
+
+impl Ticker {
+    /// Runs until it is stopped.
+    pub(crate) async fn run(self, stopped: impl Future<Output = ()>) {
+        let mut ticks = tokio::time::interval(self.interval);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut guarding = tokio::time::interval(GUARD_INTERVAL.min(self.interval));
+        guarding.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut is_near = false;
+        tokio::pin!(stopped);
+        loop {
+            tokio::select! {
+                _ = ticks.tick() => {
+                    self.tick();
+                    is_near = self.guard();
+                }
+                _ = guarding.tick(), if is_near => is_near = self.guard(),
+                () = &mut stopped => return,
+            }
+        }
+    }
+
+    fn tick(&self) {
+        self.recorder.tick();
+        let mut reserved = self.leaks.reserved_bytes();
+        if let Some(profiler) = &self.profiler {
+            look(profiler);
+            reserved = reserved.saturating_add(profiler.reserved_bytes());
+        }
+        self.recorder.own().set_profiles_bytes(reserved);
+        let last = self.recorder.history().points().next_back().copied();
+        if let Some(moment) = last
+            && self.leaks.begin()
+        {
+            let leaks = Arc::clone(&self.leaks);
+            spawn_blocking(move || leaks.look(&moment));
+        }
+    }
+
+    /// Has evidence captured if the limit is near; says whether it should be looked at again soon.
+    fn guard(&self) -> bool {
+        let (Some(guard), Some(profiler)) = (&self.guard, &self.profiler) else {
+            return false;
+        };
+        let snapshot = self.recorder.snapshot();
+        let Some(limit) = snapshot.limit() else {
+            return false;
+        };
+        if let Some(due) = guard.decide(snapshot.time, limit) {
+            let (guard, profiler) = (Arc::clone(guard), Arc::clone(profiler));
+            let leaks = Arc::clone(&self.leaks);
+            spawn_blocking(move || {
+                let report = || {
+                    let build = profiler.begin(Asker::Ticker).ok();
+                    let report = leaks.report(build.as_ref());
+                    serde_json::to_vec_pretty(&report).ok()
+                };
+                guard.capture(due, report);
+            });
+        }
+        limit
+            .used_ratio()
+            .is_some_and(|ratio| ratio >= self.guard_from)
+    }
+}
+
+/// Notes where the call sites stand, and begins what is due and takes long on a thread that may take it.
+fn look(profiler: &Arc<Profiler>) {
+    heap::refresh_modules();
+    profiler.tick();
+    let now = SystemTime::now();
+    if profiler.is_due(now)
+        && let Ok(build) = profiler.begin(Asker::Ticker)
+    {
+        spawn_blocking(move || heap::apart(|| build.work(now)));
+    }
+}

@@ -1,0 +1,262 @@
+//! The leak detector at work: it is shown all call sites at every tick, and everybody is told what it found.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::analysis::leak::{Change, LeakDetector, Observation, Severity};
+use crate::config::Leaks;
+use crate::heap::{self, CallSite, UNATTRIBUTED};
+use crate::profile::{Asker, Build, Profiler};
+use crate::snapshot::{LeakReading, Point};
+
+use super::frames::readable;
+use super::observe::Observer;
+use super::recording::Recording;
+use super::report::{LeakReport, Stacks};
+
+const MB: f64 = 1_048_576.0;
+
+/// Watches for leaks.
+#[derive(Debug)]
+pub(crate) struct LeakWatch {
+    /// Sees call sites and their stacks; there is none where they cannot be seen.
+    profiler: Option<Arc<Profiler>>,
+    state: Mutex<State>,
+    reading: Mutex<LeakReading>,
+    is_looking: AtomicBool,
+    reserved: AtomicU64,
+}
+
+#[derive(Debug)]
+struct State {
+    detector: LeakDetector,
+    observer: Option<Observer>,
+    recording: Option<Recording>,
+}
+
+impl LeakWatch {
+    /// A watch that has seen nothing yet. Without a profiler, only the process as a whole is looked at.
+    pub(crate) fn new(config: &Leaks, profiler: Option<Arc<Profiler>>, session: &str) -> Self {
+        let mut reading = LeakReading::default();
+        reading.of(UNATTRIBUTED);
+        let recording = &config.recording;
+        let recording = recording.file.as_ref().and_then(|path| {
+            Recording::create(path, recording.max_bytes, session, config.thresholds)
+                .inspect_err(|error| tracing::error!(path = %path.display(), %error, "leaks cannot be recorded"))
+                .ok()
+        });
+        Self {
+            state: Mutex::new(State {
+                detector: LeakDetector::new(config.thresholds),
+                observer: profiler.is_some().then(Observer::new),
+                recording,
+            }),
+            profiler,
+            reading: Mutex::new(reading),
+            is_looking: AtomicBool::new(false),
+            reserved: AtomicU64::new(0),
+        }
+    }
+
+    /// What the detector found, in numbers.
+    pub(crate) fn reading(&self) -> LeakReading {
+        lock(&self.reading).clone()
+    }
+
+    /// Whether nobody is looking; then [`look`](Self::look) must follow.
+    pub(crate) fn begin(&self) -> bool {
+        !self.is_looking.swap(true, Ordering::AcqRel)
+    }
+
+    /// Looks at all call sites, with the levels of the last moment. Takes up to some ten milliseconds, and longer when there are call
+    /// sites whose symbols nobody has read yet.
+    pub(crate) fn look(&self, moment: &Point) {
+        let state = &mut *lock(&self.state);
+        #[allow(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "the mean of one moment is a whole number of bytes"
+        )]
+        let bytes = |level: Option<crate::snapshot::Level>| level.map(|level| level.mean as u64);
+        let (heap_bytes, rss_bytes) = (bytes(moment.heap), bytes(moment.rss));
+        let whole;
+        let observation = match &mut state.observer {
+            Some(observer) if heap::sample_interval() > 0 => {
+                observer.observe(heap_bytes, rss_bytes, || self.build())
+            }
+            _ => {
+                whole = Observation {
+                    time: milliseconds(moment),
+                    heap_bytes,
+                    rss_bytes,
+                    ..Observation::default()
+                };
+                &whole
+            }
+        };
+        let changes = state.detector.observe(observation);
+        if let Some(recording) = &mut state.recording {
+            let stacks = self.stacks(&recording.unknown(observation));
+            match recording.write(observation, &stacks) {
+                Ok(true) => {}
+                Ok(false) => {
+                    tracing::info!(
+                        "the recording of leaks has reached leaks.recording.max_bytes and ends"
+                    );
+                    state.recording = None;
+                }
+                Err(error) => {
+                    tracing::error!(%error, "leaks cannot be recorded any more");
+                    state.recording = None;
+                }
+            }
+        }
+        self.publish(&state.detector, &changes);
+        self.tell(&changes);
+        let observer = state.observer.as_ref().map_or(0, Observer::bytes);
+        let reserved = state.detector.reserved_bytes() + observer;
+        self.reserved.store(reserved as u64, Ordering::Relaxed);
+        self.is_looking.store(false, Ordering::Release);
+    }
+
+    /// The report on all suspects. `build` reads symbols; without it nothing has a name.
+    pub(crate) fn report(&self, build: Option<&Build>) -> LeakReport {
+        // Symbols take time: not while the detector is locked.
+        let sites = LeakReport::sites(&lock(&self.state).detector);
+        let stacks = build.map(|build| stacks(build, &sites)).unwrap_or_default();
+        LeakReport::new(&lock(&self.state).detector, &stacks)
+    }
+
+    /// Bytes reserved.
+    pub(crate) fn reserved_bytes(&self) -> u64 {
+        self.reserved.load(Ordering::Relaxed)
+    }
+
+    fn build(&self) -> Option<Build> {
+        self.profiler.as_ref()?.begin(Asker::Ticker).ok()
+    }
+
+    fn stacks(&self, sites: &[u32]) -> Stacks {
+        if sites.is_empty() {
+            return Stacks::new();
+        }
+        self.build()
+            .map(|build| stacks(&build, sites))
+            .unwrap_or_default()
+    }
+
+    fn publish(&self, detector: &LeakDetector, changes: &[Change]) {
+        let names: HashMap<&str, &'static str> =
+            heap::component_names().map(|name| (name, name)).collect();
+        let name = |suspect: &str| names.get(suspect).copied().unwrap_or(UNATTRIBUTED);
+        let reading = &mut *lock(&self.reading);
+        reading.opened = detector.opened();
+        reading.suspects = Default::default();
+        reading.growth_mb_per_hour = 0.0;
+        let worst = detector
+            .suspects()
+            .iter()
+            .max_by_key(|suspect| suspect.severity);
+        reading.worst_component = worst.map(|suspect| name(&suspect.component));
+        for suspect in detector.suspects() {
+            reading.suspects[suspect.severity.index()] += 1;
+            reading.growth_mb_per_hour += suspect.growth() / MB;
+        }
+        for change in changes {
+            if let Change::Opened(suspect) | Change::Worsened(suspect) = change {
+                #[allow(
+                    clippy::cast_possible_truncation,
+                    clippy::cast_sign_loss,
+                    reason = "an estimate, never negative; a cast saturates"
+                )]
+                let bytes = suspect.bytes() as u64;
+                let counts = reading.of(name(&suspect.component));
+                counts.count(suspect.severity.index(), bytes);
+            }
+        }
+        for severity in Severity::ALL {
+            for counts in &mut reading.components {
+                counts.added[severity.index()] = 0.0;
+            }
+        }
+        for ((component, severity), objects) in detector.added() {
+            reading.of(name(component)).added[severity.index()] += objects;
+        }
+    }
+
+    /// Writes what has changed to the log.
+    fn tell(&self, changes: &[Change]) {
+        let changed = |change: &Change| match change {
+            Change::Opened(suspect) | Change::Worsened(suspect) | Change::Closed(suspect) => {
+                suspect.clone()
+            }
+        };
+        let sites: Vec<u32> = changes
+            .iter()
+            .flat_map(|change| changed(change).parts)
+            .filter_map(|part| part.sites.first().copied())
+            .collect();
+        let stacks = self.stacks(&sites);
+        for change in changes {
+            let suspect = changed(change);
+            let place = LeakReport::line(&suspect, &stacks);
+            let (id, component) = (suspect.id, &*suspect.component);
+            let (bytes, severity) = (suspect.bytes().round(), suspect.severity.as_str());
+            let growth_mb_per_hour = (suspect.growth() / MB * 10.0).round() / 10.0;
+            match change {
+                Change::Opened(_) => {
+                    tracing::warn!(
+                        id,
+                        component,
+                        place,
+                        severity,
+                        bytes,
+                        growth_mb_per_hour,
+                        "leak suspected"
+                    );
+                }
+                Change::Worsened(_) => {
+                    tracing::warn!(
+                        id,
+                        component,
+                        place,
+                        severity,
+                        bytes,
+                        growth_mb_per_hour,
+                        "leak suspect became worse"
+                    );
+                }
+                Change::Closed(_) => {
+                    let reason = suspect.closed.map_or("", |(_, why)| why.as_str());
+                    tracing::info!(id, component, place, reason, "leak suspect closed");
+                }
+            }
+        }
+    }
+}
+
+/// Readable stacks of call sites.
+fn stacks(build: &Build, wanted: &[u32]) -> Stacks {
+    let sites: Vec<CallSite> = heap::call_sites()
+        .filter(|site| wanted.contains(&site.id()))
+        .collect();
+    heap::apart(|| {
+        let addresses = sites.iter().flat_map(|site| site.frames());
+        let symbols = build.symbols(addresses.map(|address| *address as u64));
+        let stacks = sites
+            .iter()
+            .map(|site| (site.id(), readable(site.frames(), &symbols)));
+        stacks.collect()
+    })
+}
+
+fn milliseconds(moment: &Point) -> u64 {
+    let since = moment.time.duration_since(std::time::UNIX_EPOCH);
+    u64::try_from(since.unwrap_or_default().as_millis()).unwrap_or(u64::MAX)
+}
+
+/// A poisoned lock means that some thread panicked while it held plain data, which is still plain data.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

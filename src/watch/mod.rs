@@ -1,0 +1,25 @@
+//! Floor 5: watch. What runs at every tick beside the collectors, on threads that may take their time.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `leaks.rs` | the leak detector at work, and what others are told of it |
+//! | `observe.rs` | all call sites at one moment |
+//! | `report.rs` | the leak report |
+//! | `recording.rs`, `replay.rs` | what the detector saw, written down and looked at again |
+//! | `frames.rs` | stacks as people read them |
+//! | `evidence.rs` | what is kept on disk near the memory limit |
+
+mod evidence;
+mod frames;
+mod leaks;
+mod observe;
+mod recording;
+#[cfg(feature = "cli")]
+mod replay;
+mod report;
+
+pub(crate) use evidence::Guard;
+pub(crate) use frames::readable;
+pub(crate) use leaks::LeakWatch;
+#[cfg(feature = "cli")]
+pub(crate) use replay::replay;
