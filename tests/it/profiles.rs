@@ -131,7 +131,7 @@ async fn bad_parameters_are_named_with_what_is_allowed() {
             "GET",
             "/metrics/memory/profiles/x?format=png",
             "format",
-            "pprof, svg, folded",
+            "pprof, svg, folded, leaks",
         ),
         ("GET", "/metrics/memory/profiles/x?type=heap", "type", TYPES),
         (
