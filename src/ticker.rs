@@ -77,8 +77,9 @@ impl Ticker {
             let (guard, profiler) = (Arc::clone(guard), Arc::clone(profiler));
             let leaks = Arc::clone(&self.leaks);
             spawn_blocking(move || {
-                let report = || {
+                let report = |with_symbols: bool| {
                     let build = profiler.begin(Asker::Ticker).ok();
+                    let build = build.filter(|_| with_symbols);
                     let report = leaks.report(build.as_ref());
                     serde_json::to_vec_pretty(&report).ok()
                 };

@@ -133,7 +133,12 @@ fn watch(address: SocketAddr) {
     let function = suspect["function"].as_str().unwrap();
     assert!(function.ends_with("remember_for_ever"), "{suspect:#}");
     assert_eq!(suspect["component"], "shop");
-    assert!(suspect["file"].as_str().unwrap().ends_with("tests/leaks.rs"));
+    assert!(
+        suspect["file"]
+            .as_str()
+            .unwrap()
+            .ends_with("tests/leaks.rs")
+    );
     assert_eq!(
         suspect["severity"], "critical",
         "0.4 MB/s are more than 50 MB/h"

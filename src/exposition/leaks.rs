@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use tokio::task::spawn_blocking;
 use warp::http::StatusCode;
 use warp::reply::Response;
 
-use super::handlers::Api;
+use super::handlers::{Api, internal};
 use super::json::{ApiError, answer};
 use super::profiles::build;
 use super::query::parameters;
@@ -14,12 +15,29 @@ use super::query::parameters;
 /// `GET /metrics/memory/leaks`
 pub(super) async fn leaks(api: Arc<Api>, query: String) -> Result<Response, ApiError> {
     parameters(&query, &[])?;
-    let worker = Arc::clone(&api);
-    let respond = move |report| answer(&worker.session, StatusCode::OK, SystemTime::now(), report);
     let leaks = Arc::clone(&api.watched.leaks);
-    match &api.watched.profiler {
-        Some(profiler) => build(profiler, move |build| respond(leaks.report(Some(build)))).await,
-        // Nothing has a name there, so nothing takes long.
-        None => Ok(respond(leaks.report(None))),
-    }
+    // What is named already needs no symbols; but the detector may be at work, which is waited for elsewhere.
+    let look = Arc::clone(&leaks);
+    let unnamed = elsewhere(move || look.unnamed()).await?;
+    let report = match &api.watched.profiler {
+        Some(profiler) if !unnamed.is_empty() => {
+            build(profiler, move |build| leaks.report(Some(build))).await?
+        }
+        _ => elsewhere(move || leaks.report(None)).await?,
+    };
+    Ok(answer(
+        &api.session,
+        StatusCode::OK,
+        SystemTime::now(),
+        report,
+    ))
+}
+
+async fn elsewhere<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, ApiError> {
+    spawn_blocking(work).await.map_err(|error| {
+        tracing::error!(%error, "leaks cannot be reported");
+        internal()
+    })
 }

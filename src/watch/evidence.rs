@@ -104,8 +104,8 @@ impl Guard {
         })
     }
 
-    /// Captures, with the leak report of `leaks`. Takes long: the disk, and symbols where there is room for them.
-    pub(crate) fn capture(&self, due: Due, leaks: impl FnOnce() -> Option<Vec<u8>>) {
+    /// Captures, with the leak report of `leaks`, which is told whether there is room for symbols. Takes long: the disk, and symbols where there is room for them.
+    pub(crate) fn capture(&self, due: Due, leaks: impl FnOnce(bool) -> Option<Vec<u8>>) {
         let outcome = self.keep(&due, leaks);
         self.with_watch(|watch| match &outcome {
             Ok(_) => watch.captured(due.now, due.used),
@@ -125,7 +125,7 @@ impl Guard {
         self.is_capturing.store(false, Ordering::Release);
     }
 
-    fn keep(&self, due: &Due, leaks: impl FnOnce() -> Option<Vec<u8>>) -> io::Result<String> {
+    fn keep(&self, due: &Due, leaks: impl FnOnce(bool) -> Option<Vec<u8>>) -> io::Result<String> {
         let build = self.profiler.begin(Asker::Ticker);
         let build = build
             .map_err(|_| io::Error::new(io::ErrorKind::ResourceBusy, "a profile is being built"))?;
@@ -139,7 +139,7 @@ impl Guard {
             (profile, pprof)
         });
         drop(build);
-        let leaks = leaks();
+        let leaks = leaks(due.with_symbols);
         let id = self.store.keep(&Evidence {
             time: profile.time,
             trigger: TRIGGER,

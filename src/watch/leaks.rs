@@ -13,7 +13,7 @@ use crate::snapshot::{LeakReading, Point};
 use super::frames::readable;
 use super::observe::Observer;
 use super::recording::Recording;
-use super::report::{LeakReport, Stacks};
+use super::report::{LeakReport, MOST_STACKS, Stacks};
 
 const MB: f64 = 1_048_576.0;
 
@@ -23,6 +23,8 @@ pub(crate) struct LeakWatch {
     /// Sees call sites and their stacks; there is none where they cannot be seen.
     profiler: Option<Arc<Profiler>>,
     state: Mutex<State>,
+    /// Stacks of suspects, so that they have names when there is no room to read symbols, and need not be read again.
+    names: Mutex<Stacks>,
     reading: Mutex<LeakReading>,
     is_looking: AtomicBool,
     reserved: AtomicU64,
@@ -53,6 +55,7 @@ impl LeakWatch {
                 recording,
             }),
             profiler,
+            names: Mutex::default(),
             reading: Mutex::new(reading),
             is_looking: AtomicBool::new(false),
             reserved: AtomicU64::new(0),
@@ -120,12 +123,28 @@ impl LeakWatch {
         self.is_looking.store(false, Ordering::Release);
     }
 
-    /// The report on all suspects. `build` reads symbols; without it nothing has a name.
-    pub(crate) fn report(&self, build: Option<&Build>) -> LeakReport {
-        // Symbols take time: not while the detector is locked.
+    /// Call sites of suspects whose names are not known yet. Waits while somebody looks.
+    pub(crate) fn unnamed(&self) -> Vec<u32> {
         let sites = LeakReport::sites(&lock(&self.state).detector);
-        let stacks = build.map(|build| stacks(build, &sites)).unwrap_or_default();
-        LeakReport::new(&lock(&self.state).detector, &stacks)
+        let names = &mut *lock(&self.names);
+        names.retain(|site, _| sites.contains(site));
+        let unnamed = sites.into_iter().filter(|site| !names.contains_key(site));
+        unnamed.collect()
+    }
+
+    /// The report on all suspects. `build` reads the symbols that are not known yet; without it what they would name is unknown.
+    pub(crate) fn report(&self, build: Option<&Build>) -> LeakReport {
+        if let Some(build) = build {
+            self.name(build, &self.unnamed());
+        }
+        LeakReport::new(&lock(&self.state).detector, &lock(&self.names))
+    }
+
+    fn name(&self, build: &Build, sites: &[u32]) {
+        if !sites.is_empty() {
+            let named = stacks(build, sites);
+            lock(&self.names).extend(named);
+        }
     }
 
     /// Bytes reserved.
@@ -192,15 +211,14 @@ impl LeakWatch {
                 suspect.clone()
             }
         };
-        let sites: Vec<u32> = changes
-            .iter()
-            .flat_map(|change| changed(change).parts)
-            .filter_map(|part| part.sites.first().copied())
-            .collect();
-        let stacks = self.stacks(&sites);
+        let names = &mut *lock(&self.names);
+        let parts = changes.iter().flat_map(|change| changed(change).parts);
+        let sites = parts.flat_map(|part| part.sites.into_iter().take(MOST_STACKS));
+        let unnamed: Vec<u32> = sites.filter(|site| !names.contains_key(site)).collect();
+        names.extend(self.stacks(&unnamed));
         for change in changes {
             let suspect = changed(change);
-            let place = LeakReport::line(&suspect, &stacks);
+            let place = LeakReport::line(&suspect, names);
             let (id, component) = (suspect.id, &*suspect.component);
             let (bytes, severity) = (suspect.bytes().round(), suspect.severity.as_str());
             let growth_mb_per_hour = (suspect.growth() / MB * 10.0).round() / 10.0;

@@ -13,7 +13,7 @@ use crate::analysis::leak::{Evidence, LeakDetector, Part, Suspect};
 
 const MB: f64 = 1_048_576.0;
 /// Stacks shown of a part, the heaviest first.
-const MOST_STACKS: usize = 3;
+pub(super) const MOST_STACKS: usize = 3;
 /// Longest time that a flame graph looks back.
 const DAY: Duration = Duration::from_secs(24 * 3600);
 /// What stands in for a name that could not be read.
