@@ -333,6 +333,24 @@ mod tests {
         assert!((time - 925.0).abs() < 1.0, "{time}");
     }
 
+    /// Peaks of a few moments, as reading symbols makes them, do not bend the curve.
+    #[test]
+    fn peaks_do_not_count() {
+        let with_peaks = |t: f64| {
+            let peak = if (3.0..6.0).contains(&(t % 23.0)) {
+                250.0
+            } else {
+                0.0
+            };
+            60.0 + 440.0 * (t / 40.0).powi(2) + peak
+        };
+        for now in [20.0, 25.0, 32.0, 36.0] {
+            let time = predicted(&with_peaks, 500.0, 1.0, now).unwrap();
+            let error = time / (40.0 - now) - 1.0;
+            assert!(error.abs() < 0.2, "{error:.2} at {now}");
+        }
+    }
+
     /// Two programs, every second, in KiB; that the exporter read symbols shows as peaks.
     #[test]
     fn recorded_leaks_are_predicted() {
