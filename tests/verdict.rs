@@ -1,10 +1,10 @@
-//! The growth verdict on real programs: six processes, each of which grows in one of the ways that are told apart (or not at all), are
-//! asked over HTTP what grows.
+//! The growth verdict and the time to the limit on real programs: six processes, each of which grows in one of the ways that are told apart (or not at all), are
+//! asked over HTTP what grows; and two that leak against a limit, when they will reach it.
 #![allow(
     unsafe_code,
     reason = "mappings of the program's own are what two of them are about"
 )]
-#![allow(clippy::unwrap_used, reason = "a test")]
+#![allow(clippy::unwrap_used, clippy::cast_precision_loss, reason = "a test")]
 
 use std::io::{BufRead, BufReader, Lines, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -13,6 +13,7 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 use std::{env, ptr, thread};
 
+use memory_exporter::config::Profile;
 use memory_exporter::{Allocator, Config, Exporter};
 use serde_json::Value;
 
@@ -21,14 +22,26 @@ static ALLOCATOR: Allocator = Allocator::new();
 
 /// Which of the programs a process is.
 const PROGRAM: &str = "MEMORY_EXPORTER_TEST_PROGRAM";
-const PROGRAMS: [(&str, fn()); 6] = [
+const PROGRAMS: [(&str, fn()); 7] = [
     ("stable", stable),
     ("leak", leak),
     ("fragmentation", fragmentation),
     ("retention", retention),
     ("page_cache", page_cache),
     ("non_heap", non_heap),
+    ("leak_ever_faster", leak_ever_faster),
 ];
+/// The limit that a process is told of, if any, and so much time it takes to reach it.
+const LIMIT: &str = "MEMORY_EXPORTER__LIMITS__MEMORY";
+/// Without samples no symbols are read, which takes tens of megabytes for a second, and may reach the limit before its time.
+const SAMPLING: &str = "MEMORY_EXPORTER__ALLOCATIONS__SAMPLE_INTERVAL";
+const LIMIT_MIB: u64 = 150;
+const STEPS_TO_LIMIT: usize = 90;
+/// How far predictions are off, as a part of the time that is left: all but so many of them ...
+const USUAL_ERROR: f64 = 0.2;
+const UNUSUAL: f64 = 0.25;
+/// ... and every one. A life here is forty moments, of which the first are the start of the process.
+const MOST_ERROR: f64 = 0.4;
 /// Time between two steps of a program, each of which adds about a megabyte and a half.
 const STEP: Duration = Duration::from_millis(500);
 /// A program that is not stopped ends by itself.
@@ -46,9 +59,9 @@ fn six_programs_are_told_apart() {
         let program = PROGRAMS.iter().find(|(program, _)| *program == name);
         return run(program.unwrap().1);
     }
-    let programs: Vec<Program> = PROGRAMS
+    let programs: Vec<Program> = PROGRAMS[..6]
         .iter()
-        .map(|(name, _)| Program::start(name))
+        .map(|(name, _)| Program::start(name, &[]))
         .collect();
     let outcomes: Vec<_> = thread::scope(|scope| {
         let watchers: Vec<_> = programs
@@ -64,6 +77,23 @@ fn six_programs_are_told_apart() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// A steady leak and one that becomes ever faster: over the last half of their lives, to the last tenth, it is known how much is left.
+#[test]
+fn the_end_is_foretold() {
+    let limit = format!("{LIMIT_MIB}MiB");
+    let wrong: Vec<String> = thread::scope(|scope| {
+        let watchers = ["leak", "leak_ever_faster"].map(|name| {
+            let limit = &limit;
+            scope.spawn(move || Program::start(name, &[(LIMIT, limit), (SAMPLING, "0")]).foretold())
+        });
+        watchers
+            .into_iter()
+            .filter_map(|watcher| watcher.join().unwrap())
+            .collect()
+    });
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
 /// One of the programs, running; it is killed when this is dropped.
 struct Program {
     name: &'static str,
@@ -74,11 +104,12 @@ struct Program {
 }
 
 impl Program {
-    fn start(name: &'static str) -> Self {
+    fn start(name: &'static str, environment: &[(&str, &str)]) -> Self {
         let mut command = Command::new(env::current_exe().unwrap());
         command
             .args(["--exact", "six_programs_are_told_apart", "--nocapture"])
             .env(PROGRAM, name)
+            .envs(environment.iter().copied())
             .stdout(Stdio::piped());
         if name == "retention" {
             command.env("_RJEM_MALLOC_CONF", "dirty_decay_ms:-1,muzzy_decay_ms:-1");
@@ -151,6 +182,46 @@ impl Program {
         }
     }
 
+    /// What it said of its end until it came, and where that was wrong.
+    fn foretold(&self) -> Option<String> {
+        let start = Instant::now();
+        let (mut levels, mut said) = (Vec::new(), Vec::new());
+        let end = loop {
+            thread::sleep(STEP);
+            let text = self.get("/metrics");
+            let at = start.elapsed().as_secs_f64();
+            let number = |series: &str| {
+                let line = text.lines().find_map(|line| line.strip_prefix(series));
+                line.map(|value| value.trim().parse::<f64>().unwrap())
+            };
+            let [used, limit] = ["memory_rss_bytes ", "memory_limit_bytes "].map(number);
+            if used.unwrap() >= limit.unwrap() {
+                break at;
+            }
+            levels.push(used.unwrap() / 1_024.0);
+            said.push((at, number("memory_limit_exhaustion_seconds ")));
+            assert!(start.elapsed() < PATIENCE, "{}: {used:?}", self.name);
+        };
+        let errors: Vec<f64> = said
+            .into_iter()
+            .filter(|(at, _)| (0.5..0.9).contains(&(at / end)))
+            .map(|(at, said)| {
+                let left = end - at;
+                said.map_or(f64::INFINITY, |said| said / left - 1.0)
+            })
+            .collect();
+        let beyond = |most: f64| errors.iter().filter(|error| error.abs() > most).count();
+        println!(
+            "{}: {end:.0} s; {} of {} predictions off by more than 20 %: {errors:.2?}",
+            self.name,
+            beyond(USUAL_ERROR),
+            errors.len()
+        );
+        let is_right =
+            beyond(MOST_ERROR) == 0 && beyond(USUAL_ERROR) as f64 <= UNUSUAL * errors.len() as f64;
+        (!is_right).then(|| format!("{}: {errors:.2?}, levels in KiB: {levels:?}", self.name))
+    }
+
     /// The states of the verdict in a scrape, and their values.
     fn states(&self) -> Vec<(String, String)> {
         let text = self.get("/metrics");
@@ -210,7 +281,7 @@ fn unchunked(mut body: &str) -> String {
 
 /// A process that is one of the programs.
 fn run(program: fn()) {
-    let mut config = Config::production();
+    let mut config = Config::from_file(Profile::Production, None).unwrap();
     config.sampling.interval = Duration::from_secs(1);
     config.web.listen_address = vec![([127, 0, 0, 1], 0).into()];
     let exporter = Exporter::start(config).unwrap();
@@ -240,6 +311,16 @@ fn leak() {
     let mut held: Vec<Box<[u8]>> = Vec::new();
     for _ in steps() {
         held.extend((0..PER_STEP / 1_024).map(|_| vec![1_u8; 1_024].into_boxed_slice()));
+    }
+    std::hint::black_box(held);
+}
+
+/// Takes more each time, and keeps it.
+fn leak_ever_faster() {
+    let mut held: Vec<Box<[u8]>> = Vec::new();
+    for step in steps() {
+        let bytes = PER_STEP * 2 * step / STEPS_TO_LIMIT;
+        held.extend((0..bytes / 1_024).map(|_| vec![1_u8; 1_024].into_boxed_slice()));
     }
     std::hint::black_box(held);
 }

@@ -1,7 +1,8 @@
 //! The course of a growing level, and when it reaches another: a line, a line with a bend, a parabola, a power or an exponential,
-//! whichever the points speak for.
+//! whichever
+//! the points speak for, and the middle of those that they cannot tell apart.
 
-use super::tracker::Slope;
+use super::tracker::{Slope, median};
 
 /// Fewest points on either side of a bend.
 const BESIDE_BEND: usize = 4;
@@ -19,6 +20,16 @@ const EXPONENTIALS: i32 = 40;
 
 /// Powers of the time since the window began that are tried; the second is a parabola.
 const POWERS: [f64; 2] = [3.0, 4.0];
+/// How many numbers an exponential or a power counts for: a little more than a parabola, as what they foretell is more extreme.
+const FREE_POWER: f64 = 3.3;
+/// A fall is far from so many usual steps on, ...
+const FAR: f64 = 4.0;
+/// ... within so many points.
+const FEW: usize = 5;
+/// Half a difference in cost is the logarithm of how much likelier a course is.
+const DOUBT: f64 = 2.0;
+/// What has less weight is not looked at.
+const LEAST_WEIGHT: f64 = 0.01;
 /// Fewest points that speak for anything but a line.
 const FEWEST_FOR_CURVE: usize = 8;
 
@@ -37,15 +48,30 @@ pub(crate) fn time_to(points: &[(f64, f64)], slope: &Slope, room: f64) -> Option
     let (start, end) = (points.first()?.0, points.last()?.0);
     let window = end - start;
     let (normal, scale) = normalised(points)?;
-    let course = course(&normal, slope.per_second * window / scale, scale);
-    let now = course.slope() * scale / window;
-    let time = course.time_to(room / scale)? * window;
-    (now > 0.0).then_some((time, now))
+    let courses = courses(&normal, slope.per_second * window / scale, scale);
+    let (mut weights, mut rate, mut time) = (0.0, 0.0, 0.0);
+    for (weight, course) in courses {
+        match course.time_to(room / scale) {
+            // Those that nobody can tell apart meet in the middle: of times, where one may be many times the other, the geometric.
+            Some(own) => {
+                weights += weight;
+                rate += weight * course.slope();
+                time += weight * own.ln();
+            }
+            None if weight == 1.0 => return None,
+            None => {}
+        }
+    }
+    Some((
+        (time / weights).exp() * window,
+        rate / weights * scale / window,
+    ))
 }
 
-/// The points without single outliers, with time from -1 to 0 and the level in units of what it grew.
+/// The points without peaks, with time from -1 to 0 and the level in units of what it grew.
 fn normalised(points: &[(f64, f64)]) -> Option<(Vec<(f64, f64)>, f64)> {
     let (start, end) = (points.first()?.0, points.last()?.0);
+    let points = without_peaks(points);
     let values = || points.iter().map(|(_, value)| *value);
     let low = values().min_by(f64::total_cmp)?;
     let scale = values().max_by(f64::total_cmp)? - low;
@@ -60,10 +86,38 @@ fn normalised(points: &[(f64, f64)]) -> Option<(Vec<(f64, f64)>, f64)> {
     Some((middles.collect(), scale))
 }
 
-fn course(points: &[(f64, f64)], slope: f64, scale: f64) -> Course {
+/// Without the points from which the level falls far within the next few; all of them if that would be most.
+fn without_peaks(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
+    let mut steps: Vec<_> = points
+        .windows(2)
+        .map(|pair| (pair[1].1 - pair[0].1).abs())
+        .collect();
+    if steps.is_empty() {
+        return points.to_vec();
+    }
+    let far = median(&mut steps) * FAR;
+    let is_peak = |at: usize| {
+        let later = points[at + 1..].iter().take(FEW);
+        later
+            .map(|(_, value)| *value)
+            .any(|value| points[at].1 - value > far)
+    };
+    let without: Vec<_> = (0..points.len())
+        .filter(|at| !is_peak(*at))
+        .map(|at| points[at])
+        .collect();
+    if without.len() * 2 > points.len() {
+        without
+    } else {
+        points.to_vec()
+    }
+}
+
+/// The courses that the points speak for, each with its weight; the best has 1.
+fn courses(points: &[(f64, f64)], slope: f64, scale: f64) -> Vec<(f64, Course)> {
     let line = Course::Line { slope };
     if points.len() < FEWEST_FOR_CURVE {
-        return line;
+        return vec![(1.0, line)];
     }
     #[allow(clippy::cast_precision_loss, reason = "a few dozen")]
     let number = points.len() as f64;
@@ -73,13 +127,19 @@ fn course(points: &[(f64, f64)], slope: f64, scale: f64) -> Course {
         number * (error / number + noise).ln() + CAUTION * numbers * number.ln()
     };
     let Some((_, error)) = fit(points, |time| [1.0, time, 0.0], 2) else {
-        return line;
+        return vec![(1.0, line)];
     };
-    let mut best = (cost(error, 2.0), line);
-    let mut consider = |course: Course, error: f64, numbers: f64| {
+    let mut kinds = vec![(cost(error, 2.0), line)];
+    // The best of each kind.
+    let mut consider = |is_new: bool, course: Course, error: f64, numbers: f64| {
         let cost = cost(error, numbers);
-        if cost < best.0 {
-            best = (cost, course);
+        match kinds.last_mut() {
+            Some(best) if !is_new => {
+                if cost < best.0 {
+                    *best = (cost, course);
+                }
+            }
+            _ => kinds.push((cost, course)),
         }
     };
     if let Some(([_, slope, bend], error)) = fit(points, |time| [1.0, time, time * time], 3) {
@@ -89,7 +149,7 @@ fn course(points: &[(f64, f64)], slope: f64, scale: f64) -> Course {
         } else {
             Course::Line { slope }
         };
-        consider(course, error, 3.0);
+        consider(true, course, error, 3.0);
     }
     for at in 0..EXPONENTIALS {
         let steepness =
@@ -98,26 +158,37 @@ fn course(points: &[(f64, f64)], slope: f64, scale: f64) -> Course {
             fit(points, |time| [1.0, (steepness * time).exp(), 0.0], 2)
         {
             let course = Course::Exponential { factor, steepness };
-            consider(course, error, 3.0);
+            consider(at == 0, course, error, FREE_POWER);
         }
     }
-    for power in POWERS {
+    for (at, power) in POWERS.into_iter().enumerate() {
         if let Some(([_, factor, _], error)) =
             fit(points, |time| [1.0, (1.0 + time).powf(power), 0.0], 2)
         {
-            consider(Course::Power { factor, power }, error, 3.0);
+            consider(at == 0, Course::Power { factor, power }, error, FREE_POWER);
         }
     }
     let until = points.len().saturating_sub(BESIDE_BEND);
-    for (bend, _) in points.get(BESIDE_BEND..until).unwrap_or_default() {
+    let bends = points.get(BESIDE_BEND..until).unwrap_or_default();
+    for (at, (bend, _)) in bends.iter().enumerate() {
         if let Some(([_, before, more], error)) =
             fit(points, |time| [1.0, time, (time - bend).max(0.0)], 3)
         {
             let slope = before + more;
-            consider(Course::Line { slope }, error, 4.0);
+            consider(at == 0, Course::Line { slope }, error, 4.0);
         }
     }
-    best.1
+    let least = kinds
+        .iter()
+        .map(|(cost, _)| *cost)
+        .fold(f64::INFINITY, f64::min);
+    let weighted = kinds.into_iter().map(|(cost, course)| {
+        let weight = ((least - cost) / DOUBT).exp();
+        (weight, course)
+    });
+    weighted
+        .filter(|(weight, _)| *weight > LEAST_WEIGHT)
+        .collect()
 }
 
 impl Course {

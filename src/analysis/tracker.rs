@@ -114,7 +114,8 @@ pub(crate) fn blocks(series: &[(f64, f64)], most: usize) -> Vec<(f64, f64)> {
     blocks
 }
 
-fn median(values: &mut [f64]) -> f64 {
+/// The middle one; there must be one.
+pub(crate) fn median(values: &mut [f64]) -> f64 {
     let middle = values.len() / 2;
     let is_even = values.len().is_multiple_of(2);
     let (below, upper, _) = values.select_nth_unstable_by(middle, f64::total_cmp);

@@ -370,6 +370,32 @@ mod tests {
         );
     }
 
+    /// It grew for most of the window, and has stopped.
+    #[test]
+    fn what_has_filled_is_stable_at_once() {
+        let filled = |t: f64| more(t.min(380.0) / 10.0, [1, 1, 1, 1, 0]);
+        assert_eq!(verdict(&filled, 1.0, 380.0), Some("leak"));
+        assert_eq!(verdict(&filled, 1.0, 600.0), Some("stable"));
+    }
+
+    /// Growth between half the least growth and the least goes on to count, and does not begin to.
+    #[test]
+    fn what_grew_needs_less_to_go_on() {
+        let slower = |t: f64| {
+            let slow = (t - 3_000.0).max(0.0) * 0.7 / 600.0;
+            more(t.min(3_000.0) / 300.0 + slow, [1, 1, 1, 1, 0])
+        };
+        let growth = found(&slower, 5.0, 3_450.0).unwrap();
+        let window = growth.window.as_secs();
+        assert_eq!(
+            (growth.verdict, window),
+            (Some(Verdict::Leak), 600),
+            "it grew before"
+        );
+        let slow = |t: f64| more(t * 0.7 / 600.0, [1, 1, 1, 1, 0]);
+        assert_eq!(verdict(&slow, 5.0, 600.0), Some("stable"), "it did not");
+    }
+
     /// Growth that lies now above, now below the threshold does not flap, nor do two parts of about the same growth.
     #[test]
     fn the_verdict_does_not_flap() {

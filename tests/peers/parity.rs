@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use memory_exporter::catalog::{
     ALL, CGROUP_CURRENT_BYTES, EXPORTER_BUILD_INFO, EXPORTER_LIVE_SAMPLES, Kind, LIMIT_BYTES,
-    MetricDef, PROCESS_MAX_FDS, PROCESS_START_TIME_SECONDS, TARGET_INFO, Unit,
+    LIMIT_EXHAUSTION_SECONDS, MetricDef, PROCESS_MAX_FDS, PROCESS_START_TIME_SECONDS, TARGET_INFO,
+    Unit,
 };
 
 use crate::programs::Server;
@@ -192,6 +193,8 @@ fn between(case: &Case, id: &Id, value: f64, (before, after): (f64, f64)) {
         _ if CONSTANT.iter().any(|constant| constant.name == def.name) => 0.0,
         // All that runs on this machine may be in the same control group.
         _ if def.name == CGROUP_CURRENT_BYTES.name => after,
+        // An extrapolation from all of the past.
+        _ if def.name == LIMIT_EXHAUSTION_SECONDS.name => after,
         // Whatever is live at the moment, and is gone the next.
         _ if def.name == EXPORTER_LIVE_SAMPLES.name => 200.0,
         (_, Unit::Bytes) => f64::from(8 << 20),
