@@ -5,11 +5,11 @@
 //! test plays the kernel, keeps its files, and kills.
 #![allow(clippy::unwrap_used, reason = "a test")]
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Lines, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 use std::{env, fs, process};
@@ -28,10 +28,10 @@ const EVIDENCE: &str = "MEMORY_EXPORTER_TEST_EVIDENCE";
 const GROUP: &str = "MEMORY_EXPORTER_TEST_GROUP";
 const ROOT: &str = "MEMORY_EXPORTER_TEST_ROOT";
 
-const LIMIT: u64 = 192 << 20;
+const LIMIT: u64 = 400 << 20;
 /// The leak takes about 70 seconds to the limit.
 const STEP: Duration = Duration::from_millis(20);
-const LEAKED: usize = 48 << 10;
+const LEAKED: usize = 128 << 10;
 /// Longest that a program may take.
 const PATIENCE: Duration = Duration::from_secs(240);
 
@@ -277,6 +277,8 @@ impl Drop for Group {
 struct Program {
     process: Child,
     address: SocketAddr,
+    /// Kept open, or the child could not write to it.
+    _output: Lines<BufReader<ChildStdout>>,
 }
 
 impl Program {
@@ -297,13 +299,12 @@ impl Program {
             Group::None => &mut command,
         };
         let mut process = command.spawn().unwrap();
-        let output = BufReader::new(process.stdout.take().unwrap());
-        let address = output
-            .lines()
-            .find_map(|line| line.unwrap().strip_prefix("at ")?.parse().ok());
+        let mut output = BufReader::new(process.stdout.take().unwrap()).lines();
+        let address = output.find_map(|line| line.unwrap().strip_prefix("at ")?.parse().ok());
         Self {
             process,
             address: address.expect("the program says where it listens"),
+            _output: output,
         }
     }
 
