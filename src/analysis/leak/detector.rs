@@ -240,7 +240,7 @@ impl LeakDetector {
                 now,
                 &self.thresholds,
             );
-            followed.part.sites = view.heaviest();
+            followed.part.sites = view.growing(followed.part.since);
             return true;
         }
         let start = self.start.unwrap_or(now);
@@ -257,7 +257,7 @@ impl LeakDetector {
             track,
             &self.thresholds,
         );
-        followed.part.sites = view.heaviest();
+        followed.part.sites = view.growing(followed.part.since);
         candidates.push((subject, followed));
         true
     }

@@ -26,6 +26,8 @@ mod observation;
 mod shape;
 mod subject;
 mod suspect;
+#[cfg(test)]
+mod tests;
 mod thin;
 mod track;
 mod whole;

@@ -47,17 +47,8 @@ pub(super) fn pace(
 /// Generations, fit and shape of the growth between `since` and `to`.
 pub(super) fn shape(curve: &Curve, part: &mut Part, to: u64, thresholds: &LeakThresholds) -> Shape {
     let since = part.since;
-    let generation = (thresholds.window_ms() / 10).max(1);
-    let from = curve.births().partition_point(|birth| *birth < since);
-    let births = &curve.births()[from..];
-    let mut generations = births.iter().map(|birth| birth / generation);
-    let mut last = generations.next();
-    part.generations = usize::from(last.is_some());
-    for birth in generations {
-        if last != Some(birth) {
-            (part.generations, last) = (part.generations + 1, Some(birth));
-        }
-    }
+    let spread = spread(curve, since, to, (thresholds.window_ms() / 10).max(1));
+    part.generations = spread.generations;
     let middle = since + to.saturating_sub(since) / 2;
     let (first, second) = (curve.between(since, middle), curve.between(middle, to));
     let width = to.saturating_sub(since) / FIT_POINTS;
@@ -68,11 +59,6 @@ pub(super) fn shape(curve: &Curve, part: &mut Part, to: u64, thresholds: &LeakTh
         })
         .collect();
     part.fit = fit(&running(&slices));
-    let mean = slices.iter().sum::<f64>() / float(FIT_POINTS);
-    let variance = slices
-        .iter()
-        .map(|samples| (samples - mean).powi(2))
-        .sum::<f64>();
     // Only what chance does not explain counts as faster.
     let doubt = first.samples.sqrt() + second.samples.sqrt();
     let is_faster = second.samples - first.samples > 2.0 * doubt;
@@ -84,12 +70,40 @@ pub(super) fn shape(curve: &Curve, part: &mut Part, to: u64, thresholds: &LeakTh
         } else {
             1.0
         },
+        dispersion: spread.dispersion,
+        mean_size: part.bytes / part.objects.max(1e-9),
+    }
+}
+
+/// How samples spread over intervals of birth.
+struct Spread {
+    /// Intervals with samples.
+    generations: usize,
+    /// Variance of the samples per interval divided by their mean: 1 for chance alone.
+    dispersion: f64,
+}
+
+fn spread(curve: &Curve, since: u64, to: u64, generation: u64) -> Spread {
+    let from = curve.births().partition_point(|birth| *birth < since);
+    let births = &curve.births()[from..];
+    let (mut generations, mut squares) = (0, 0.0);
+    for born_together in births.chunk_by(|a, b| a / generation == b / generation) {
+        generations += 1;
+        let first = born_together[0] / generation * generation;
+        squares += curve
+            .between(first.max(since), first + generation)
+            .samples
+            .powi(2);
+    }
+    let intervals = float(to.saturating_sub(since) / generation).max(1.0);
+    let mean = curve.between(since, to.max(since) + 1).samples / intervals;
+    Spread {
+        generations,
         dispersion: if mean > 0.0 {
-            variance / (float(FIT_POINTS) - 1.0) / mean
+            (squares / intervals - mean * mean) / mean
         } else {
             0.0
         },
-        mean_size: part.bytes / part.objects.max(1e-9),
     }
 }
 

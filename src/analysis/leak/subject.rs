@@ -1,6 +1,5 @@
 //! Who is judged: the call sites of one line of code together, or one of them.
 
-use std::ops::Range;
 use std::sync::Arc;
 
 use crate::heap::AGES;
@@ -61,21 +60,36 @@ impl<'a> View<'a> {
         curve.fill(&*merged);
     }
 
-    /// The sites that hold something, the largest holder first.
-    pub(super) fn heaviest(&self) -> Vec<u32> {
+    /// The sites that take part in a growth since then, the one with most old bytes first: what is young may be gone soon, and says
+    /// little of who holds.
+    pub(super) fn growing(&self, since: u64) -> Vec<u32> {
         const MOST: usize = 16;
-        let bytes = |range: &Range<usize>| {
-            let cohorts = self.observation.cohorts.get(range.clone());
-            let cohorts = cohorts.unwrap_or_default().iter();
-            cohorts.map(|cohort| f64::from(cohort.bytes)).sum::<f64>()
-        };
-        let mut sites: Vec<(f64, u32)> = self
+        let middle = since + self.observation.time.saturating_sub(since) / 2;
+        let mut sites: Vec<(f64, f64, u32)> = self
             .sites
             .iter()
-            .map(|site| (bytes(&site.cohorts), site.site))
-            .filter(|(bytes, _)| *bytes > 0.0)
+            .map(|site| {
+                let live = self.observation.live(site).iter();
+                let (mut old, mut all) = (0.0, 0.0);
+                for cohort in live.filter(|cohort| cohort.birth >= since) {
+                    let bytes = f64::from(cohort.bytes);
+                    all += bytes;
+                    old += if cohort.birth < middle { bytes } else { 0.0 };
+                }
+                (old, all, site.site)
+            })
+            .filter(|(_, all, _)| *all > 0.0)
             .collect();
-        sites.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
-        sites.into_iter().map(|(_, site)| site).take(MOST).collect()
+        sites.sort_unstable_by(|a, b| {
+            let order = b.0.total_cmp(&a.0).then(b.1.total_cmp(&a.1));
+            order.then(a.2.cmp(&b.2))
+        });
+        let has_old = sites.first().is_some_and(|(old, ..)| *old > 0.0);
+        let takes_part = |(old, _, site): (f64, f64, u32)| (old > 0.0 || !has_old).then_some(site);
+        sites
+            .into_iter()
+            .filter_map(takes_part)
+            .take(MOST)
+            .collect()
     }
 }

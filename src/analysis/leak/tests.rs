@@ -1,0 +1,342 @@
+//! The detector on sites whose every sample is written down: small enough to see why it says what it says. How it fares on whole services
+//! with all their noise is measured by `benches/leaks`.
+
+use super::*;
+use crate::config::LeakThresholds;
+use crate::heap::AGES;
+
+const START: u64 = 1_700_000_000_000;
+const MINUTE: u64 = 60_000;
+const MB: f64 = 1_048_576.0;
+/// What a sample stands for.
+const SAMPLE: f64 = 2.0 * MB;
+
+/// A call site: when its samples are born and when they die, in minutes.
+struct Site {
+    id: u32,
+    place: u64,
+    component: &'static str,
+    /// Bytes of a block.
+    size: f64,
+    lives: Vec<(f64, f64)>,
+}
+
+impl Site {
+    fn new(id: u32, lives: impl IntoIterator<Item = (f64, f64)>) -> Self {
+        Self {
+            id,
+            place: u64::from(id),
+            component: "cache",
+            size: 4_096.0,
+            lives: lives.into_iter().collect(),
+        }
+    }
+
+    /// A sample every so many minutes from one minute to another, each for `life` minutes.
+    fn steady(id: u32, every: f64, from: f64, to: f64, life: f64) -> Self {
+        let births = (0..).map(|at| from + every * f64::from(at));
+        let births = births.take_while(|birth| *birth < to);
+        Self::new(id, births.map(|birth| (birth, birth + life)))
+    }
+
+    fn at(mut self, place: u64) -> Self {
+        self.place = place;
+        self
+    }
+
+    fn of(mut self, component: &'static str) -> Self {
+        self.component = component;
+        self
+    }
+
+    fn by(mut self, size: f64) -> Self {
+        self.size = size;
+        self
+    }
+}
+
+fn observe(sites: &[Site], minute: f64) -> Observation {
+    let mut observation = Observation {
+        time: START + (minute * 60_000.0) as u64,
+        is_sampled: true,
+        ..Observation::default()
+    };
+    let mut heap = 100.0 * MB;
+    for site in sites {
+        let begin = observation.cohorts.len();
+        let mut freed = [0; AGES];
+        let mut samples = 0;
+        for (birth, death) in site.lives.iter().filter(|(birth, _)| *birth <= minute) {
+            samples += 1;
+            if *death <= minute {
+                let age = ((death - birth) * 60.0) as u64;
+                freed[((64 - age.leading_zeros()) as usize).min(AGES - 1)] += 1;
+                continue;
+            }
+            heap += SAMPLE;
+            observation.cohorts.push(Cohort {
+                birth: START + (birth * 60.0) as u64 * 1_000,
+                samples: 1,
+                objects: (SAMPLE / site.size) as f32,
+                bytes: SAMPLE as f32,
+            });
+        }
+        observation.sites.push(SiteObservation {
+            site: site.id,
+            place: site.place,
+            component: site.component.into(),
+            samples,
+            freed,
+            cohorts: begin..observation.cohorts.len(),
+        });
+    }
+    observation.heap_bytes = Some(heap as u64);
+    observation
+}
+
+/// What changed, by minute, and the detector, after so many minutes.
+fn run(sites: &[Site], minutes: u32) -> (Vec<(f64, Change)>, LeakDetector) {
+    let mut detector = LeakDetector::new(LeakThresholds::default());
+    let mut changes = Vec::new();
+    for tick in 0..=minutes * 2 {
+        let minute = f64::from(tick) / 2.0;
+        let found = detector.observe(&observe(sites, minute));
+        changes.extend(found.into_iter().map(|change| (minute, change)));
+    }
+    (changes, detector)
+}
+
+const FOR_EVER: f64 = 1e9;
+
+#[test]
+fn a_leak_is_opened_measured_and_closed() {
+    // 120 MB/h from the 40th minute to the 100th.
+    let sites = [
+        Site::steady(1, 1.0, 40.0, 100.0, FOR_EVER),
+        Site::steady(2, 0.5, 0.0, 200.0, 3.0).of("sessions"),
+    ];
+    let (changes, detector) = run(&sites, 90);
+    let Some((minute, Change::Opened(suspect))) = changes.first() else {
+        panic!("{changes:?}");
+    };
+    assert!((43.0..50.0).contains(minute), "opened at {minute}");
+    assert_eq!(
+        (&*suspect.component, suspect.parts[0].sites[0]),
+        ("cache", 1)
+    );
+    let suspect = &detector.suspects()[0];
+    assert!(
+        (suspect.growth() / MB - 120.0).abs() < 15.0,
+        "{}",
+        suspect.growth() / MB
+    );
+    assert!(
+        (suspect.bytes() / MB - 100.0).abs() < 5.0,
+        "{}",
+        suspect.bytes() / MB
+    );
+    let since = suspect.since().saturating_sub(START) / MINUTE;
+    assert!((38..=41).contains(&since), "since minute {since}");
+    assert!(suspect.parts[0].fit > 0.98 && suspect.parts[0].generations >= 50);
+    assert_eq!(suspect.severity, Severity::Critical);
+    assert!(detector.added().values().sum::<f64>() > 10_000.0);
+
+    let (changes, detector) = run(&sites, 140);
+    assert!(detector.suspects().is_empty());
+    let Some((minute, Change::Closed(suspect))) = changes.last() else {
+        panic!("{changes:?}");
+    };
+    assert!((108.0..120.0).contains(minute), "closed at {minute}");
+    assert_eq!(suspect.closed.map(|(_, why)| why), Some(Closed::Stopped));
+    assert_eq!((detector.opened(), detector.closed().count()), (1, 1));
+}
+
+#[test]
+fn what_is_freed_is_no_leak_any_more() {
+    let all_freed = Site::new(1, (0..60).map(|at| (40.0 + f64::from(at), 101.0)));
+    let (changes, detector) = run(&[all_freed], 110);
+    assert!(detector.suspects().is_empty());
+    let Some((_, Change::Closed(suspect))) = changes.last() else {
+        panic!("{changes:?}");
+    };
+    assert_eq!(suspect.closed.map(|(_, why)| why), Some(Closed::Freed));
+}
+
+#[test]
+fn growth_with_the_process_waits_for_the_warm_up_and_two_windows() {
+    let (changes, _) = run(&[Site::steady(1, 0.2, 0.0, 200.0, FOR_EVER)], 60);
+    let (minute, _) = changes.first().unwrap();
+    assert!((15.0..18.0).contains(minute), "opened at {minute}");
+}
+
+#[test]
+fn what_comes_and_goes_fills_up_or_loads_is_none() {
+    let sawtooth = (0..1_600).map(|at| {
+        let birth = f64::from(at) * 0.15;
+        (birth, (birth / 7.0).floor() * 7.0 + 7.0)
+    });
+    for (name, site) in [
+        ("sessions", Site::steady(1, 0.1, 0.0, 240.0, 6.0)),
+        ("sawtooth", Site::new(1, sawtooth)),
+        ("warm-up", Site::steady(1, 0.1, 0.0, 9.0, FOR_EVER)),
+        ("load", Site::steady(1, 0.02, 50.0, 51.5, FOR_EVER)),
+        ("cache that is full", Site::steady(1, 0.1, 0.0, 240.0, 13.0)),
+        (
+            "batch",
+            Site::new(1, (0..200).map(|at| (60.0 + f64::from(at) * 0.02, 65.0))),
+        ),
+    ] {
+        let (changes, _) = run(&[site], 240);
+        assert!(changes.is_empty(), "{name}: {changes:?}");
+    }
+}
+
+#[test]
+fn a_line_that_is_reached_in_many_ways_is_one_suspect() {
+    let from_one_of_four =
+        |id: u32| Site::steady(id, 4.0, 40.0 + f64::from(id), 200.0, FOR_EVER).at(77);
+    let sites = [1, 2, 3, 4].map(from_one_of_four);
+    let (_, detector) = run(&sites, 70);
+    assert_eq!(detector.suspects().len(), 1);
+    let part = &detector.suspects()[0].parts[0];
+    let mut sites = part.sites.clone();
+    sites.sort_unstable();
+    assert_eq!((part.place, sites), (77, vec![1, 2, 3, 4]));
+}
+
+#[test]
+fn one_way_to_a_line_may_leak_where_the_others_do_not() {
+    // A shared helper: what its other caller allocates is freed, at all ages.
+    let others = (0..2_000).map(|at| {
+        let birth = f64::from(at) * 0.1;
+        (birth, birth + 1.0 + f64::from(at % 30))
+    });
+    let sites = [
+        Site::new(1, others).at(77),
+        Site::steady(2, 1.0, 40.0, 200.0, FOR_EVER).at(77),
+    ];
+    let (_, detector) = run(&sites, 90);
+    assert_eq!(detector.suspects().len(), 1, "{:?}", detector.suspects());
+    assert_eq!(detector.suspects()[0].parts[0].sites, [2]);
+}
+
+#[test]
+fn sites_of_one_cause_are_one_suspect_and_others_are_not() {
+    // A map entry: as many keys as values. Beside it another component's leak, and a slower one of the same component.
+    let sites = [
+        Site::steady(1, 1.0, 40.0, 200.0, FOR_EVER).by(4_096.0),
+        Site::steady(2, 1.0, 40.3, 200.0, FOR_EVER).by(4_096.0),
+        Site::steady(3, 1.0, 40.0, 200.0, FOR_EVER).of("queue"),
+        Site::steady(4, 0.4, 90.0, 200.0, FOR_EVER).by(64.0),
+    ];
+    let (_, detector) = run(&sites, 130);
+    let mut groups: Vec<Vec<u32>> = detector
+        .suspects()
+        .iter()
+        .map(|suspect| {
+            let mut sites: Vec<u32> = suspect
+                .parts
+                .iter()
+                .flat_map(|part| part.sites.clone())
+                .collect();
+            sites.sort_unstable();
+            sites
+        })
+        .collect();
+    groups.sort_unstable();
+    assert_eq!(groups, [vec![1, 2], vec![3], vec![4]]);
+    assert_eq!(detector.opened(), 3);
+}
+
+#[test]
+fn a_queue_that_is_drained_too_slowly_is_a_backlog() {
+    // Ten samples a minute come, nine are taken, in their order.
+    let lives = (0..2_400).map(|at| {
+        let birth = f64::from(at) * 0.1;
+        (birth, birth * 10.0 / 9.0)
+    });
+    let (_, detector) = run(&[Site::new(1, lives)], 200);
+    assert_eq!(detector.suspects().len(), 1);
+    let part = &detector.suspects()[0].parts[0];
+    assert_eq!(part.evidence, Evidence::Backlog);
+    assert!(
+        (part.growth / MB - 120.0).abs() < 40.0,
+        "{}",
+        part.growth / MB
+    );
+}
+
+#[test]
+fn a_buffer_that_doubles_and_doubles_is_found() {
+    // One block after another, each twice the one before, that lives until the next: 1, 2, 4... MB at minutes 1, 2, 4...
+    let mut detector = LeakDetector::new(LeakThresholds::default());
+    for tick in 0..300_u32 {
+        let minute = f64::from(tick) / 2.0;
+        let step = (minute.max(1.0)).log2().floor();
+        let birth = START + (step.exp2() * 60.0) as u64 * 1_000;
+        let bytes = 4.0 * MB * step.exp2();
+        let mut freed = [0; AGES];
+        freed[9] = step as u32;
+        detector.observe(&Observation {
+            time: START + u64::from(tick) * 30_000,
+            heap_bytes: Some((50.0 * MB + bytes) as u64),
+            rss_bytes: None,
+            is_sampled: true,
+            sites: vec![SiteObservation {
+                site: 1,
+                place: 1,
+                component: "log".into(),
+                samples: step as u64 + 1,
+                freed,
+                cohorts: 0..1,
+            }],
+            cohorts: vec![Cohort {
+                birth,
+                samples: 1,
+                objects: 1.0,
+                bytes: bytes as f32,
+            }],
+        });
+    }
+    let part = &detector.suspects()[0].parts[0];
+    assert_eq!(
+        (part.evidence, part.pattern),
+        (Evidence::Doubling, Pattern::Stepped)
+    );
+}
+
+#[test]
+fn patterns_are_told_apart() {
+    let pattern = |site: Site| {
+        let (_, detector) = run(&[site], 150);
+        detector.suspects()[0].parts[0].pattern
+    };
+    let leak = || Site::steady(1, 0.5, 40.0, 200.0, FOR_EVER);
+    assert_eq!(pattern(leak()), Pattern::Steady);
+    assert_eq!(pattern(leak().by(100.0)), Pattern::ManySmall);
+    assert_eq!(pattern(leak().by(4.0 * MB)), Pattern::FewLarge);
+    let faster = (0..200).map(|at| {
+        (
+            40.0 + 110.0 * (1.0 + f64::from(at)).ln() / 201_f64.ln(),
+            FOR_EVER,
+        )
+    });
+    assert_eq!(pattern(Site::new(1, faster)), Pattern::Exponential);
+    let bursts = (0..250).map(|at| {
+        (
+            40.0 + f64::from(at / 20 * 10) + f64::from(at % 20) * 0.03,
+            FOR_EVER,
+        )
+    });
+    assert_eq!(pattern(Site::new(1, bursts)), Pattern::Stepped);
+}
+
+#[test]
+fn the_same_observations_give_the_same_answer_and_a_clock_set_back_begins_anew() {
+    let sites = [Site::steady(1, 1.0, 40.0, 200.0, FOR_EVER)];
+    let (changes, mut detector) = run(&sites, 90);
+    assert_eq!(run(&sites, 90).0, changes);
+    detector.observe(&observe(&sites, 20.0));
+    assert_eq!(detector.start(), Some(START + 20 * MINUTE));
+    assert!(detector.reserved_bytes() < 1 << 20);
+}
