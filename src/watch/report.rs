@@ -97,6 +97,9 @@ struct PartView {
 struct StackView {
     site: u32,
     frames: Vec<String>,
+    /// Which of the frames nobody would change.
+    #[serde(skip)]
+    is_runtime: Vec<bool>,
 }
 
 /// A line of code; unknown where symbols could not be read.
@@ -184,8 +187,8 @@ impl fmt::Display for LeakReport {
                     part.pattern,
                     part.generations,
                 )?;
-                for frame in part.stacks.iter().take(1).flat_map(|stack| &stack.frames) {
-                    writeln!(f, "    {frame}")?;
+                if let Some(stack) = part.stacks.first() {
+                    write!(f, "{stack}")?;
                 }
             }
             writeln!(f, "  {}", suspect.advice)?;
@@ -200,6 +203,26 @@ impl fmt::Display for LeakReport {
                 rfc3339(closed.closed),
                 closed.reason
             )?;
+        }
+        Ok(())
+    }
+}
+
+/// The frames that somebody could change, one a line.
+impl fmt::Display for StackView {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let frames = self.frames.iter().zip(&self.is_runtime);
+        let mut skipped = 0;
+        for (frame, is_runtime) in frames {
+            if *is_runtime {
+                skipped += 1;
+                continue;
+            }
+            if skipped > 0 {
+                writeln!(f, "    ... {skipped} of the runtime")?;
+                skipped = 0;
+            }
+            writeln!(f, "    {frame}")?;
         }
         Ok(())
     }
@@ -254,10 +277,11 @@ impl SuspectView {
 impl PartView {
     fn new(part: &Part, stacks: &Stacks) -> Self {
         let frames = |site: &u32| {
-            let frames = stacks.get(site)?.iter().map(ToString::to_string);
+            let frames = stacks.get(site)?;
             Some(StackView {
                 site: *site,
-                frames: frames.collect(),
+                is_runtime: frames.iter().map(|frame| frame.is_runtime).collect(),
+                frames: frames.iter().map(ToString::to_string).collect(),
             })
         };
         Self {

@@ -26,13 +26,16 @@ const SCRAPES: f64 = 40.0;
 const MB_PER_HOUR: f64 = 2_000.0;
 /// Of the example.
 const SESSION_BYTES: f64 = 1_000.0;
-/// What `promtool check metrics` may find. Nothing.
-const FINDINGS: [&str; 0] = [];
+/// What `promtool check metrics` may find: that a name of the thirteen that are fixed has units in it, `mb` and `h`. Nothing else.
+const FINDINGS: [&str; 2] =
+    ["memory_leak_growth_rate_mb_h metric names should not contain abbreviated units"; 2];
+/// With which it then ends.
+const FOUND: i32 = 3;
 const SESSIONS: &str =
     "memory_allocation_count_total{component=\"sessions\",operation=\"alloc_zeroed\"}";
 
-/// Feeds a program and gives what it says, on success.
-fn judged(program: PathBuf, arguments: &[&str], input: &str) -> String {
+/// Feeds a program and gives what it says, if it ends with this code.
+fn judged(program: PathBuf, arguments: &[&str], input: &str, code: i32) -> String {
     let mut child = Command::new(program)
         .args(arguments)
         .stdin(Stdio::piped())
@@ -46,7 +49,12 @@ fn judged(program: PathBuf, arguments: &[&str], input: &str) -> String {
     let output = child.wait_with_output().expect("its verdict");
     let said =
         [output.stdout, output.stderr].map(|said| String::from_utf8_lossy(&said).into_owned());
-    assert!(output.status.success(), "{}: {said:?}", output.status);
+    assert_eq!(
+        output.status.code(),
+        Some(code),
+        "{}: {said:?}",
+        output.status
+    );
     said.concat()
 }
 
@@ -117,7 +125,7 @@ fn judges_accept_the_text(service: &Service) {
         classic.content_type,
         "text/plain; version=0.0.4; charset=utf-8"
     );
-    let findings = judged(promtool(), &["check", "metrics"], &classic.body);
+    let findings = judged(promtool(), &["check", "metrics"], &classic.body, FOUND);
     assert_eq!(findings.lines().collect::<Vec<_>>(), FINDINGS);
 
     let open_metrics = service.text(OPEN_METRICS);
@@ -127,7 +135,7 @@ fn judges_accept_the_text(service: &Service) {
     );
     let parse = "import sys; from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse; \
                  print(sum(len(family.samples) for family in parse(sys.stdin.read())))";
-    let samples = judged(python(), &["-c", parse], &open_metrics.body);
+    let samples = judged(python(), &["-c", parse], &open_metrics.body, 0);
     let own = of_text(&open_metrics.body);
     assert_eq!(
         samples.trim(),
