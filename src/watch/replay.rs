@@ -261,8 +261,10 @@ mod tests {
             "{text}"
         );
         // Other thresholds, another answer.
-        let mut other = LeakThresholds::default();
-        other.minimum_bytes = 1 << 40;
+        let other = LeakThresholds {
+            minimum_bytes: 1 << 40,
+            ..LeakThresholds::default()
+        };
         let text = replay(&path, Some(other)).unwrap().to_string();
         assert!(text.starts_with("no leak suspects"), "{text}");
     }

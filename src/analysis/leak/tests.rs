@@ -1,6 +1,12 @@
 //! The detector on sites whose every sample is written down: small enough to see why it says what it says. How it fares on whole services
 //! with all their noise is measured by `benches/leaks`.
 
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "small numbers of a test"
+)]
+
 use super::*;
 use crate::config::LeakThresholds;
 use crate::heap::AGES;

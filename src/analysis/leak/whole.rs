@@ -112,10 +112,15 @@ mod tests {
         let mut detector = LeakDetector::new(LeakThresholds::default());
         let mut changes = Vec::new();
         for at in 0..minutes * 2 {
-            let rss = level(at as f64 / 2.0) * MB;
+            #[allow(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "small numbers of a test"
+            )]
+            let rss = (level(at as f64 / 2.0) * MB) as u64;
             let observation = Observation {
                 time: 1_000_000_000 + at * 30_000,
-                rss_bytes: Some(rss as u64),
+                rss_bytes: Some(rss),
                 ..Observation::default()
             };
             changes.extend(detector.observe(&observation));
