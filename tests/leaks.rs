@@ -3,9 +3,9 @@
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 use std::collections::VecDeque;
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, sleep};
@@ -107,6 +107,58 @@ fn one_line_leaks_and_the_others_do_not() {
     let analysed: Value = serde_json::from_slice(&analysed.stdout).unwrap();
     assert_eq!(analysed["opened"], last["opened"]);
     assert_eq!(analysed["closed"], last["closed"]);
+}
+
+#[test]
+fn a_process_that_cannot_be_seen_into_is_suspected_as_a_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("config.yaml");
+    let text = "{sampling: {interval: 1s}, leaks: {warm_up: 1s, window: 10s}}";
+    std::fs::write(&config, text).unwrap();
+    // Two megabytes a second.
+    let grow = "while (1) { push @pile, 'x' x 500_000; select undef, undef, undef, 0.25 }";
+    let mut growing = Running(Command::new("perl").args(["-e", grow]).spawn().unwrap());
+    let mut exporter = Command::new(env!("CARGO_BIN_EXE_memory-exporter"));
+    exporter
+        .args(["--web.listen-address", "127.0.0.1:0", "--config.file"])
+        .arg(&config)
+        .args(["--target.pid", &growing.0.id().to_string()])
+        .stderr(Stdio::piped());
+    let mut exporter = Running(exporter.spawn().unwrap());
+    let mut log = BufReader::new(exporter.0.stderr.take().unwrap()).lines();
+    let address = log.find_map(|line| {
+        let line = line.unwrap();
+        let (_, address) = line.split_once("address=")?;
+        address.trim().parse().ok()
+    });
+    let address = address.unwrap();
+    // Read on, or its log would fill up.
+    thread::spawn(move || log.for_each(drop));
+
+    let report = until(|| {
+        let report = json(address, "/metrics/memory/leaks");
+        (!report["suspects"].as_array().unwrap().is_empty()).then_some(report)
+    });
+    let suspect = &report["suspects"][0];
+    assert_eq!(suspect["confidence"], "low", "{suspect:#}");
+    assert_eq!(suspect["severity"], "critical", "{suspect:#}");
+    assert_eq!(suspect["parts"][0]["evidence"], "whole_process");
+    let pace = suspect["growth_mb_per_hour"].as_f64().unwrap();
+    assert!((4_000.0..9_000.0).contains(&pace), "{suspect:#}");
+    assert_eq!(suspect.get("flamegraph"), None, "{suspect:#}");
+    let metrics = body(address, "/metrics");
+    assert_eq!(value(&metrics, "memory_leak_count_total "), 1.0);
+    growing.0.kill().unwrap();
+}
+
+/// Killed at the end.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 fn watch(address: SocketAddr) {

@@ -57,7 +57,7 @@ async fn get(exporter: &Exporter, path: &str) -> Answer {
 async fn every_answer_carries_time_and_session() {
     let exporter = exporter();
     let mut sessions = std::collections::BTreeSet::new();
-    for path in ["snapshot", "trend", "health", "snapshot?x=1"] {
+    for path in ["snapshot", "trend", "health", "leaks", "snapshot?x=1"] {
         let answer = get(&exporter, &format!("/metrics/memory/{path}"))
             .await
             .json();

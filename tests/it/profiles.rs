@@ -10,7 +10,9 @@ use memory_exporter::{Config, Exporter};
 use crate::api::{Answer, exporter, send};
 use crate::client;
 
-const ALL: [&str; 5] = [
+const ALL: [&str; 7] = [
+    "/metrics/memory/leaks",
+    "/metrics/memory/allocations",
     "/debug/pprof/heap",
     "/debug/pprof/allocs",
     "/debug/flamegraph",
