@@ -61,6 +61,14 @@ impl Curve {
         self.sums.last().copied().unwrap_or_default()
     }
 
+    /// Calls `visit` with each birth from `from` on and how many samples were born then.
+    pub(super) fn each_since(&self, from: u64, mut visit: impl FnMut(u64, f64)) {
+        let first = self.births.partition_point(|birth| *birth < from);
+        for (at, birth) in self.births.iter().enumerate().skip(first) {
+            visit(*birth, self.sums[at + 1].samples - self.sums[at].samples);
+        }
+    }
+
     /// Births of cohorts, oldest first.
     pub(super) fn births(&self) -> &[u64] {
         &self.births

@@ -23,10 +23,14 @@ const SETTLED: [f64; 3] = [0.0, 0.25, 0.5];
 /// A last third with less than this share of the growth of the others has stopped growing, if chance is ruled out.
 const PLATEAU: f64 = 0.45;
 /// Growth that slows down below this share of what it was is that of something that fills up.
-const SLOWING: f64 = 0.65;
+const SLOWING: f64 = 0.8;
+/// By so many deviations births must be earlier than even growth would make them: chance does it once in twelve times.
+const EARLIER: f64 = -1.4;
 const SLOWING_HEAP: f64 = 1.0;
 /// Samples from which on their own distribution over the window tells whether growth is even.
 const FEW: f64 = 4.0;
+/// Samples that say by themselves how even growth is.
+const MANY: f64 = 12.0;
 /// Chance below which a small number in a third is not called chance.
 const CHANCE: f64 = 0.08;
 /// The exact heap must grow by at least this share of what the samples say; and a subject that rests on few samples must explain at
@@ -235,7 +239,13 @@ fn survivors_above(
     if is_confirmed {
         return Some(Evidence::Confirmed);
     }
-    if windows < 1.9 || is_uneven || is_slowing(curve, window) {
+    // Many samples and an even heap need not wait for two windows.
+    let least_windows = if is_explained && gained.samples >= MANY {
+        1.4
+    } else {
+        1.9
+    };
+    if windows < least_windows || is_uneven || is_slowing(curve, window) {
         return None;
     }
     let agrees =
@@ -244,20 +254,38 @@ fn survivors_above(
     (agrees || is_seen).then_some(Evidence::Survivors)
 }
 
-/// Whether growth since the start slows down, as that of a cache or a pool does while it fills: what came in the last half of the
-/// time, against the quarter before it. Where the subject is what the heap grows by, the heap tells without chance.
+/// Whether growth since the start slows down, as that of a cache or a pool does while it fills. Where the subject is what the heap grows
+/// by, the heap tells without chance: what came in the last half of the time against the quarter before it.
 fn is_slowing(curve: &Curve, window: &Window) -> bool {
     let passed = window.now.saturating_sub(window.start);
-    let at = |share: u64| window.start + passed / 4 * share;
-    let (before, after) = (curve.between(at(1), at(2)), curve.between(at(2), at(4)));
-    let heap = window.quarters.is_some_and(|(heap_before, heap_after)| {
+    let at = |share: u64| window.start + passed / 8 * share;
+    let (before, after) = (curve.between(at(2), at(4)), curve.between(at(4), at(8)));
+    let by_heap = window.quarters.is_some_and(|(heap_before, heap_after)| {
         let share = (before.bytes + after.bytes) / (heap_before + heap_after).max(1.0);
         share > 0.3 && before.samples > 0.0 && heap_after < SLOWING_HEAP * 2.0 * heap_before
     });
-    let all = before.samples + after.samples;
-    let samples = after.samples < SLOWING * 2.0 * before.samples
-        && at_most(after.samples, all, 2.0 / 3.0) < CHANCE;
-    heap || samples
+    by_heap || slows_down(curve, at(1), window)
+}
+
+/// Whether the births of the survivors since `from` lie earlier than those of even growth would: by the mean of their logarithms, which
+/// tells a power of the time below 1 better than any two counts.
+fn slows_down(curve: &Curve, from: u64, window: &Window) -> bool {
+    let passed = float(window.now.saturating_sub(window.start)).max(1.0);
+    let (mut samples, mut sum) = (0.0, 0.0);
+    curve.each_since(from, |birth, count| {
+        samples += count;
+        sum += count * (float(birth.saturating_sub(window.start)).max(1.0) / passed).ln();
+    });
+    // Mean and variance of the logarithm of a number that is evenly distributed between 1/8 and 1.
+    const MEAN: f64 = -0.702_9;
+    const VARIANCE: f64 = 0.294_0;
+    let middle = window.start + (window.now - window.start) / 2;
+    let (early, late) = (
+        curve.between(from, middle),
+        curve.between(middle, window.now),
+    );
+    let z = (sum - samples * MEAN) / (samples * VARIANCE).sqrt();
+    samples >= 2.0 && z < EARLIER && late.samples / 4.0 < SLOWING * early.samples / 3.0
 }
 
 /// Whether every third grew, and neither the first nor the last much less than the others.
