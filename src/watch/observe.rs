@@ -10,6 +10,9 @@ use crate::profile::Build;
 
 const MILLISECOND: u64 = 1_000_000;
 const SECOND: u64 = 1_000;
+/// Time between two looks at new sites in milliseconds: each costs the reading of symbols, and new sites are many at first and few later.
+const SHORTEST_WAIT: u64 = SECOND;
+const LONGEST_WAIT: u64 = 60 * SECOND;
 /// Component of the exporter, whose memory is bounded and shown as its footprint: what fills up there is no leak.
 const OWN: &str = "memory-exporter";
 
@@ -21,6 +24,8 @@ pub(super) struct Observer {
     offset: u64,
     /// The line of code of every site that was looked at.
     places: HashMap<u32, u64>,
+    /// When new sites are looked at next, and how long after that.
+    schedule: (u64, u64),
     names: HashMap<&'static str, Arc<str>>,
     samples: Vec<(u32, Cohort)>,
     observation: Observation,
@@ -35,6 +40,7 @@ impl Observer {
         Self {
             offset: wall.saturating_sub(heap::monotonic() / MILLISECOND),
             places: HashMap::new(),
+            schedule: (0, SHORTEST_WAIT),
             names: HashMap::new(),
             samples: Vec::new(),
             observation: Observation::default(),
@@ -139,11 +145,14 @@ impl Observer {
             })
             .copied()
             .collect();
-        if new.is_empty() {
+        let now = heap::monotonic() / MILLISECOND;
+        if new.is_empty() || now < self.schedule.0 {
             return;
         }
         if let Some(build) = build() {
-            let places = build.places(&new);
+            let wait = self.schedule.1;
+            self.schedule = (now + wait, (wait * 2).min(LONGEST_WAIT));
+            let places = heap::apart(|| build.places(&new));
             self.places
                 .extend(new.iter().map(|site| site.id()).zip(places));
         }
