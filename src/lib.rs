@@ -44,6 +44,11 @@
 //! address in the filter takes it out. `profile/capture.rs` reads all sites when somebody asks, `profile/symbolizer.rs` names their frames, and
 //! `profile/pprof/` or `profile/flamegraph/` writes them. Once per tick `profile/owners.rs` says whose new sites are, and
 //! `collector/split.rs` shares the exact counters out accordingly.
+//!
+//! The life of one suspect: at every tick `watch/observe.rs` reads all call sites and their live samples on a thread that may take its time;
+//! `analysis/leak/` judges each line of code by which of its blocks stay (`evidence.rs`), follows what it suspects (`follow.rs`) and groups what
+//! has one cause (`detector.rs`); `watch/leaks.rs` turns that into numbers for the snapshot, a report for `GET /metrics/memory/leaks`, and
+//! lines in the log; near the memory limit `watch/evidence.rs` has it written to disk with a profile, where the next process finds it.
 
 /// The examples of the README, compiled as tests.
 #[cfg(doctest)]
