@@ -48,6 +48,18 @@ pub struct LeakThresholds {
     pub youngest_ratio: f64,
     /// Largest share of a place's old blocks that may have been freed.
     pub old_freed_ratio: f64,
+    /// Growth of the last third of a window below this share of that of the others is a plateau.
+    pub plateau_ratio: f64,
+    /// Growth since the start that has fallen below this share of what it was slows down.
+    pub slowing_ratio: f64,
+    /// As `slowing_ratio`, told from the heap where the place is what the heap grows by.
+    pub slowing_heap_ratio: f64,
+    /// Least share of an even growth that the heap must show in each third of a window to confirm a suspicion.
+    pub even_ratio: f64,
+    /// By so many times the growth of the heap must exceed what was usual to confirm a suspicion that rests on few samples.
+    pub unusual_ratio: f64,
+    /// Least share that the growth of the heap and that of a place must have of one another.
+    pub explained_ratio: f64,
     /// Least time without growth after which a suspect is closed.
     pub close_after: Duration,
     /// Above either of these a leak is critical.
@@ -89,6 +101,7 @@ impl Default for LeakThresholds {
 
 impl LeakThresholds {
     fn read(section: &mut Section<'_>) -> Self {
+        const RATIO: std::ops::RangeInclusive<f64> = 0.0..=1.0;
         let [critical, high, medium] = section.section("severity", |severity| {
             ["critical", "high", "medium"]
                 .map(|name| severity.section(name, SeverityThreshold::read))
@@ -102,6 +115,12 @@ impl LeakThresholds {
             confirmed_generations: section.within("confirmed_generations", 2..=9),
             youngest_ratio: section.within("youngest_ratio", 0.01..=0.5),
             old_freed_ratio: section.within("old_freed_ratio", 0.0..=0.9),
+            plateau_ratio: section.within("plateau_ratio", RATIO),
+            slowing_ratio: section.within("slowing_ratio", RATIO),
+            slowing_heap_ratio: section.within("slowing_heap_ratio", RATIO),
+            even_ratio: section.within("even_ratio", RATIO),
+            unusual_ratio: section.within("unusual_ratio", 0.0..=100.0),
+            explained_ratio: section.within("explained_ratio", RATIO),
             close_after: section.within("close_after", SECOND..=7 * DAY),
             critical,
             high,

@@ -174,8 +174,10 @@ impl LeakDetector {
         {
             let length_ms = length as u64;
             let heap = self.heap.growth(now - length_ms);
-            let is_unusual =
-                heap.is_some_and(|growth| self.heap.is_unusual(from, now - length_ms, &growth));
+            let is_unusual = heap.is_some_and(|growth| {
+                let ratio = self.thresholds.unusual_ratio;
+                self.heap.is_unusual(from, now - length_ms, &growth, ratio)
+            });
             windows.push(Window {
                 start,
                 now,

@@ -20,22 +20,14 @@ use super::track::Track;
 const GENERATIONS: usize = 9;
 /// Shares of the window below which blocks count as young: the least is configured.
 const SETTLED: [f64; 3] = [0.0, 0.25, 0.5];
-/// A last third with less than this share of the growth of the others has stopped growing, if chance is ruled out.
-const PLATEAU: f64 = 0.45;
-/// Growth that slows down below this share of what it was is that of something that fills up.
-const SLOWING: f64 = 0.8;
 /// By so many deviations births must be earlier than even growth would make them: chance does it once in twelve times.
 const EARLIER: f64 = -1.4;
-const SLOWING_HEAP: f64 = 1.0;
 /// Samples from which on their own distribution over the window tells whether growth is even.
 const FEW: f64 = 4.0;
 /// Samples that say by themselves how even growth is.
 const MANY: f64 = 12.0;
 /// Chance below which a small number in a third is not called chance.
 const CHANCE: f64 = 0.08;
-/// The exact heap must grow by at least this share of what the samples say; and a subject that rests on few samples must explain at
-/// least this share of what the heap grows.
-const EXPLAINED: f64 = 0.25;
 /// A few samples may overestimate a growth by so much.
 const OVERESTIMATE: f64 = 8.0;
 
@@ -212,7 +204,7 @@ fn survivors_above(
         (growth, expected)
     });
     // The exact heap has the last word: what it does not show has not grown.
-    if heap.is_some_and(|(growth, expected)| growth.high < EXPLAINED * expected) {
+    if heap.is_some_and(|(growth, expected)| growth.high < thresholds.explained_ratio * expected) {
         return None;
     }
     // By the samples, or by how many the exact growth would make on average.
@@ -222,8 +214,9 @@ fn survivors_above(
             .heap
             .is_none_or(|growth| growth.mean * window.length as f64 / each < FEW);
     let is_explained = heap.is_some_and(|(growth, expected)| {
-        growth.is_even(if is_few { 0.5 } else { 0.75 })
-            && growth.rate * EXPLAINED <= expected
+        // What rests on few samples has grown by little, and the heap wavers.
+        growth.is_even(thresholds.even_ratio * if is_few { 2.0 / 3.0 } else { 1.0 })
+            && growth.rate * thresholds.explained_ratio <= expected
             && growth.rate * OVERESTIMATE >= expected
     });
     // Where the subject is what the heap grows by, the heap says without chance how even that is.
@@ -235,7 +228,7 @@ fn survivors_above(
         && is_explained
         && freed < 0.5
         && occupied >= thresholds.confirmed_generations
-        && (is_few || (is_even(thirds) && windows >= 1.4));
+        && (is_few || (is_even(thirds, thresholds.plateau_ratio) && windows >= 1.4));
     if is_confirmed {
         return Some(Evidence::Confirmed);
     }
@@ -245,31 +238,34 @@ fn survivors_above(
     } else {
         1.9
     };
-    if windows < least_windows || is_uneven || is_slowing(curve, window) {
+    if windows < least_windows || is_uneven || is_slowing(curve, window, thresholds) {
         return None;
     }
     let agrees =
         is_explained && freed < 0.5 && occupied >= 4 && thirds.iter().all(|third| *third > 0.0);
-    let is_seen = occupied >= thresholds.minimum_generations && is_even(thirds);
+    let is_seen =
+        occupied >= thresholds.minimum_generations && is_even(thirds, thresholds.plateau_ratio);
     (agrees || is_seen).then_some(Evidence::Survivors)
 }
 
 /// Whether growth since the start slows down, as that of a cache or a pool does while it fills. Where the subject is what the heap grows
 /// by, the heap tells without chance: what came in the last half of the time against the quarter before it.
-fn is_slowing(curve: &Curve, window: &Window) -> bool {
+fn is_slowing(curve: &Curve, window: &Window, thresholds: &LeakThresholds) -> bool {
     let passed = window.now.saturating_sub(window.start);
     let at = |share: u64| window.start + passed / 8 * share;
     let (before, after) = (curve.between(at(2), at(4)), curve.between(at(4), at(8)));
     let by_heap = window.quarters.is_some_and(|(heap_before, heap_after)| {
         let share = (before.bytes + after.bytes) / (heap_before + heap_after).max(1.0);
-        share > 0.3 && before.samples > 0.0 && heap_after < SLOWING_HEAP * 2.0 * heap_before
+        share > 0.3
+            && before.samples > 0.0
+            && heap_after < thresholds.slowing_heap_ratio * 2.0 * heap_before
     });
-    by_heap || slows_down(curve, at(1), window)
+    by_heap || slows_down(curve, at(1), window, thresholds.slowing_ratio)
 }
 
 /// Whether the births of the survivors since `from` lie earlier than those of even growth would: by the mean of their logarithms, which
 /// tells a power of the time below 1 better than any two counts.
-fn slows_down(curve: &Curve, from: u64, window: &Window) -> bool {
+fn slows_down(curve: &Curve, from: u64, window: &Window, slowing_ratio: f64) -> bool {
     let passed = float(window.now.saturating_sub(window.start)).max(1.0);
     let (mut samples, mut sum) = (0.0, 0.0);
     curve.each_since(from, |birth, count| {
@@ -285,19 +281,21 @@ fn slows_down(curve: &Curve, from: u64, window: &Window) -> bool {
         curve.between(middle, window.now),
     );
     let z = (sum - samples * MEAN) / (samples * VARIANCE).sqrt();
-    samples >= 2.0 && z < EARLIER && late.samples / 4.0 < SLOWING * early.samples / 3.0
+    samples >= 2.0 && z < EARLIER && late.samples / 4.0 < slowing_ratio * early.samples / 3.0
 }
 
 /// Whether every third grew, and neither the first nor the last much less than the others.
-fn is_even([first, middle, last]: [f64; 3]) -> bool {
+fn is_even([first, middle, last]: [f64; 3], plateau_ratio: f64) -> bool {
     let is_occupied = first > 0.0 && middle > 0.0 && last > 0.0;
-    is_occupied && !is_plateau([first, middle, last]) && !is_plateau([last, middle, first])
+    is_occupied
+        && !is_plateau([first, middle, last], plateau_ratio)
+        && !is_plateau([last, middle, first], plateau_ratio)
 }
 
 /// Whether the last third is so much less than the others that chance is ruled out.
-fn is_plateau([first, middle, last]: [f64; 3]) -> bool {
+fn is_plateau([first, middle, last]: [f64; 3], plateau_ratio: f64) -> bool {
     let usual = (first + middle) / 2.0;
-    last < PLATEAU * usual && at_most(last, first + middle + last, 1.0 / 3.0) < CHANCE
+    last < plateau_ratio * usual && at_most(last, first + middle + last, 1.0 / 3.0) < CHANCE
 }
 
 /// Probability of so few successes or fewer among so many trials.
@@ -352,8 +350,8 @@ pub(super) fn backlog(
         && last.median_age >= 1.5 * first.median_age
         && last.samples - first.samples > 4.0 * (first.samples + last.samples).sqrt()
         && gained >= float(thresholds.minimum_bytes)
-        && heap.high * float(window.length) >= EXPLAINED * gained
-        && !is_slowing(curve, window)
+        && heap.high * float(window.length) >= thresholds.explained_ratio * gained
+        && !is_slowing(curve, window, thresholds)
         && !track.fell_since(window.from())
         && first.samples >= 0.8 * track.most_samples_before(window.from())
 }
@@ -408,10 +406,10 @@ mod tests {
 
     #[test]
     fn a_plateau_needs_more_than_chance() {
-        assert!(is_plateau([20.0, 20.0, 2.0]));
-        assert!(!is_plateau([3.0, 2.0, 1.0]), "chance");
-        assert!(!is_plateau([20.0, 20.0, 15.0]));
-        assert!(is_even([5.0, 6.0, 4.0]) && !is_even([0.0, 6.0, 9.0]));
+        assert!(is_plateau([20.0, 20.0, 2.0], 0.45));
+        assert!(!is_plateau([3.0, 2.0, 1.0], 0.45), "chance");
+        assert!(!is_plateau([20.0, 20.0, 15.0], 0.45));
+        assert!(is_even([5.0, 6.0, 4.0], 0.45) && !is_even([0.0, 6.0, 9.0], 0.45));
         // A sum of binomial probabilities: (2/3)^3 of no success in three.
         assert!((at_most(0.0, 3.0, 1.0 / 3.0) - 8.0 / 27.0).abs() < 1e-12);
         assert_eq!(at_most(0.0, 500.0, 1.0 / 3.0), 0.0);

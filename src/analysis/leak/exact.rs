@@ -8,8 +8,6 @@ use super::thin::least_missed;
 const MOST_POINTS: usize = 512;
 /// Intervals that a window is divided into.
 const PARTS: u64 = 11;
-/// Growth is unusual when it exceeds the largest before it by this factor.
-const UNUSUAL: f64 = 1.2;
 /// The 97.5th percentile of the normal distribution.
 const Z: f64 = 1.96;
 
@@ -63,8 +61,8 @@ impl Levels {
         self.points.clear();
     }
 
-    /// Whether the level never grew like this before: from `since` until the window that begins at `from`, and there was time enough for it.
-    pub(super) fn is_unusual(&self, since: u64, from: u64, growth: &Growth) -> bool {
+    /// Whether the level never grew like this before, by so many times: from `since` until the window that begins at `from`, and there was time enough for it.
+    pub(super) fn is_unusual(&self, since: u64, from: u64, growth: &Growth, ratio: f64) -> bool {
         let Some((now, _)) = self.points.last() else {
             return false;
         };
@@ -83,7 +81,7 @@ impl Levels {
             }
             most = most.max(value - past[begin].1);
         }
-        growth.rate * float(length) >= UNUSUAL * most
+        growth.rate * float(length) >= ratio * most
     }
 
     /// The last value, and when it was.

@@ -262,7 +262,9 @@ impl Followed {
                 .any(|window| {
                     let expected = self.part.growth / HOUR;
                     window.length >= self.window * 2
-                        && window.heap.is_some_and(|heap| heap.high < 0.25 * expected)
+                        && window
+                            .heap
+                            .is_some_and(|heap| heap.high < thresholds.explained_ratio * expected)
                 });
             return refuted.then_some(Closed::Refuted);
         }
