@@ -9,7 +9,7 @@ use crate::config::LeakThresholds;
 
 use super::book::{Added, Book, Change};
 use super::curve::Curve;
-use super::evidence::{self, Evidence, Window};
+use super::evidence::{self, Evidence};
 use super::exact::Levels;
 use super::follow::Followed;
 use super::observation::{Cohort, Observation, SiteObservation};
@@ -17,6 +17,7 @@ use super::subject::{Subject, View};
 use super::suspect::{Closed, Suspect};
 use super::track::{Mark, Track};
 use super::whole::Whole;
+use super::window::{Window, windows};
 
 /// Most subjects whose past is remembered; beyond it growth is told from the survivors alone.
 const MOST_TRACKS: usize = 2_048;
@@ -24,8 +25,6 @@ const MOST_TRACKS: usize = 2_048;
 const MOST_OPEN: usize = 100;
 /// What the process as a whole is called where a component is asked for.
 const WHOLE: &str = "process";
-/// Each window is longer than the one before by this factor.
-const LADDER: f64 = 1.414;
 
 /// Finds leaks in one observation after another.
 #[derive(Debug)]
@@ -127,7 +126,7 @@ impl LeakDetector {
             #[allow(clippy::cast_precision_loss, reason = "no process has 2^53 bytes")]
             self.heap.push(now, level as f64);
         }
-        let windows = self.windows(start, now);
+        let windows = windows(&self.heap, start, now, &self.thresholds);
         if !observation.is_sampled {
             return self.judge_whole(now, &windows);
         }
@@ -151,44 +150,6 @@ impl LeakDetector {
         self.tracks
             .retain(|_, track| track.seen == now && now.saturating_sub(track.alive) <= longest);
         self.settle(now, candidates)
-    }
-
-    /// The windows that fit between the end of the warm-up and now.
-    fn windows(&self, start: u64, now: u64) -> Vec<Window> {
-        let from = start + self.thresholds.warm_up_ms();
-        let quarter = |at: u64| start + now.saturating_sub(start) / 4 * at;
-        let gained = |from: u64, to: u64| self.heap.gained(quarter(from), quarter(to));
-        let quarters = gained(1, 2).zip(gained(2, 4));
-        let mut windows = Vec::new();
-        #[allow(clippy::cast_precision_loss, reason = "milliseconds of a window")]
-        let mut length = self.thresholds.window_ms() as f64;
-        #[allow(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "milliseconds of a window"
-        )]
-        while length as u64
-            <= now
-                .saturating_sub(from)
-                .min(self.thresholds.longest_window_ms())
-        {
-            let length_ms = length as u64;
-            let heap = self.heap.growth(now - length_ms);
-            let is_unusual = heap.is_some_and(|growth| {
-                let ratio = self.thresholds.unusual_ratio;
-                self.heap.is_unusual(from, now - length_ms, &growth, ratio)
-            });
-            windows.push(Window {
-                start,
-                now,
-                length: length_ms,
-                heap,
-                is_unusual,
-                quarters,
-            });
-            length *= LADDER;
-        }
-        windows
     }
 
     /// The index of a component, which stands for it in keys.

@@ -13,8 +13,8 @@ use crate::config::LeakThresholds;
 use crate::heap::AGES;
 
 use super::curve::Curve;
-use super::exact::Growth;
 use super::track::Track;
+use super::window::Window;
 
 /// Intervals of birth that a window is divided into; with the youngest tenth ignored nine of ten count.
 const GENERATIONS: usize = 9;
@@ -22,6 +22,8 @@ const GENERATIONS: usize = 9;
 const SETTLED: [f64; 3] = [0.0, 0.25, 0.5];
 /// By so many deviations births must be earlier than even growth would make them: chance does it once in twelve times.
 const EARLIER: f64 = -1.4;
+/// Growth within a window in bytes below which it is slow.
+const SLOW: f64 = 8.0 * 1_048_576.0;
 /// Samples from which on their own distribution over the window tells whether growth is even.
 const FEW: f64 = 4.0;
 /// Samples that say by themselves how even growth is.
@@ -108,27 +110,6 @@ impl Evidence {
     }
 }
 
-/// A window that ends now.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Window {
-    /// When the observation began.
-    pub(super) start: u64,
-    pub(super) now: u64,
-    pub(super) length: u64,
-    /// Growth of the exact heap over it.
-    pub(super) heap: Option<Growth>,
-    /// Whether the heap never grew so much in this time before.
-    pub(super) is_unusual: bool,
-    /// Growth of the heap in the second quarter of the time since the start, and in the half after it.
-    pub(super) quarters: Option<(f64, f64)>,
-}
-
-impl Window {
-    pub(super) fn from(&self) -> u64 {
-        self.now.saturating_sub(self.length)
-    }
-}
-
 /// Samples freed at this age or above; the class that the age lies in counts in proportion.
 pub(super) fn freed_old(freed: &[u32; AGES], age_ms: f64) -> f64 {
     let (mut sum, mut low, mut high) = (0.0, 0.0, 1_000.0);
@@ -207,15 +188,13 @@ fn survivors_above(
     if heap.is_some_and(|(growth, expected)| growth.high < thresholds.explained_ratio * expected) {
         return None;
     }
-    // By the samples, or by how many the exact growth would make on average.
-    let each = gained.bytes / gained.samples;
-    let is_few = gained.samples < FEW
+    // What grows so slowly is no batch and no load: it need not be watched for longer, and wavers.
+    let is_slow = gained.bytes < SLOW
         && window
             .heap
-            .is_none_or(|growth| growth.mean * window.length as f64 / each < FEW);
+            .is_none_or(|growth| growth.mean * float(window.length) < SLOW);
     let is_explained = heap.is_some_and(|(growth, expected)| {
-        // What rests on few samples has grown by little, and the heap wavers.
-        growth.is_even(thresholds.even_ratio * if is_few { 2.0 / 3.0 } else { 1.0 })
+        growth.is_even(thresholds.even_ratio * if is_slow { 2.0 / 3.0 } else { 1.0 })
             && growth.rate * thresholds.explained_ratio <= expected
             && growth.rate * OVERESTIMATE >= expected
     });
@@ -228,7 +207,8 @@ fn survivors_above(
         && is_explained
         && freed < 0.5
         && occupied >= thresholds.confirmed_generations
-        && (is_few || (is_even(thirds, thresholds.plateau_ratio) && windows >= 1.4));
+        && (is_slow || windows >= 1.4)
+        && (gained.samples < FEW || is_even(thirds, thresholds.plateau_ratio));
     if is_confirmed {
         return Some(Evidence::Confirmed);
     }

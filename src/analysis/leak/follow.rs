@@ -6,10 +6,11 @@ use crate::config::LeakThresholds;
 use crate::heap::AGES;
 
 use super::curve::Curve;
-use super::evidence::{Evidence, Window, freed_old};
+use super::evidence::{Evidence, freed_old};
 use super::shape::{HOUR, float, pace, round, scaled, shape};
 use super::suspect::{Closed, Part, Pattern};
 use super::track::Track;
+use super::window::Window;
 
 /// Quiet for so many times the mean gap between two samples: chance makes one such gap in four hundred.
 const QUIET_GAPS: f64 = 6.0;

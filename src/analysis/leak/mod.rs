@@ -8,6 +8,7 @@
 //! | `exact.rs` | growth of an exact level, with a confidence interval |
 //! | `track.rs` | what is remembered of a subject |
 //! | `thin.rs` | a bounded past |
+//! | `window.rs` | the windows that a moment is judged over |
 //! | `evidence.rs` | does it grow as a leak does? |
 //! | `whole.rs` | the process as a whole, where call sites cannot be seen |
 //! | `follow.rs` | one subject under suspicion, until the suspicion is over |
@@ -31,6 +32,7 @@ mod tests;
 mod thin;
 mod track;
 mod whole;
+mod window;
 
 pub use book::{Added, Change};
 pub use detector::LeakDetector;

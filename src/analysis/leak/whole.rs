@@ -5,10 +5,11 @@
 
 use crate::config::LeakThresholds;
 
-use super::evidence::{Evidence, Window};
+use super::evidence::Evidence;
 use super::exact::Levels;
 use super::shape::{HOUR, float};
 use super::suspect::{Closed, Part, Pattern};
+use super::window::Window;
 
 /// By how much a window must be longer than for a call site, and the growth larger.
 const LONGER: u64 = 4;
