@@ -77,10 +77,9 @@ pub(super) fn on_leaks(vitals: Vitals<'_>) -> Option<Finding> {
     let leaks = vitals.snapshot.derived.leaks.as_ref()?;
     let worst = leaks.worst()?;
     let count: u64 = leaks.suspects.iter().sum();
-    let (suspects, are) = if count == 1 {
-        ("leak suspect", "is")
-    } else {
-        ("leak suspects, the worst of which", "is")
+    let suspects = match count {
+        1 => "leak suspect",
+        _ => "leak suspects, the worst of which",
     };
     let severity = SEVERITIES[worst];
     let of = leaks
@@ -94,7 +93,7 @@ pub(super) fn on_leaks(vitals: Vitals<'_>) -> Option<Finding> {
             _ => Status::Healthy,
         },
         reason: format!(
-            "{count} {suspects} {are} {severity}{}: {growth:.1} MB/h in all",
+            "{count} {suspects} is {severity}{}: {growth:.1} MB/h in all",
             of.unwrap_or_default()
         ),
         recommendation: "GET /metrics/memory/leaks names the lines of code that hold the memory, GET /debug/flamegraph?since=10m shows what grew",

@@ -146,7 +146,7 @@ mod tests {
     use crate::catalog::Verdict;
     use crate::collector::{CgroupLimit, CgroupReading, ProcessReading};
     use crate::config::Config;
-    use crate::snapshot::{Growth, PartGrowth, Reading};
+    use crate::snapshot::{Growth, LeakReading, PartGrowth, Reading};
 
     use super::*;
 
@@ -355,5 +355,41 @@ mod tests {
         }
         let never = snapshot(|_, cgroup| cgroup.oom_kills = Some(0));
         assert_eq!(reasons(&never, &since(0)), []);
+    }
+
+    #[test]
+    fn leaks_weigh_by_their_severity() {
+        let with = |suspects: [u64; 4]| {
+            let reading = LeakReading {
+                suspects,
+                growth_mb_per_hour: 60.0,
+                worst_component: Some("cache"),
+                ..LeakReading::default()
+            };
+            let snapshot = snapshot(|snapshot, _| snapshot.derived.leaks = Some(reading));
+            reasons(&snapshot, &past(|_, _| {}))
+        };
+        assert!(with([0; 4]).is_empty());
+        let [(status, reason)] = &with([0, 0, 0, 1])[..] else {
+            panic!("one reason");
+        };
+        assert_eq!(*status, Status::Critical);
+        assert_eq!(
+            reason,
+            "1 leak suspect is critical and of cache: 60.0 MB/h in all"
+        );
+        let [(status, reason)] = &with([2, 0, 1, 0])[..] else {
+            panic!("one reason");
+        };
+        assert_eq!(*status, Status::Warning);
+        assert!(
+            reason.starts_with("3 leak suspects, the worst of which is high"),
+            "{reason}"
+        );
+        assert_eq!(
+            with([0, 5, 0, 0])[0].0,
+            Status::Healthy,
+            "worth knowing, and no alarm"
+        );
     }
 }
