@@ -57,10 +57,9 @@ impl Ticker {
         self.recorder.own().set_profiles_bytes(reserved);
         let last = self.recorder.history().points().next_back().copied();
         if let Some(moment) = last
-            && self.leaks.begin()
+            && let Some(look) = self.leaks.begin()
         {
-            let leaks = Arc::clone(&self.leaks);
-            spawn_blocking(move || leaks.look(&moment));
+            spawn_blocking(move || look.at(&moment));
         }
     }
 
@@ -74,7 +73,7 @@ impl Ticker {
             return false;
         };
         if let Some(due) = guard.decide(snapshot.time, limit) {
-            let (guard, profiler) = (Arc::clone(guard), Arc::clone(profiler));
+            let profiler = Arc::clone(profiler);
             let leaks = Arc::clone(&self.leaks);
             spawn_blocking(move || {
                 let report = |with_symbols: bool| {
@@ -83,7 +82,7 @@ impl Ticker {
                     let report = leaks.report(build.as_ref());
                     serde_json::to_vec_pretty(&report).ok()
                 };
-                guard.capture(due, report);
+                due.capture(report);
             });
         }
         limit

@@ -67,8 +67,8 @@ impl Guard {
         self.store.leaks(id)
     }
 
-    /// Whether evidence should be captured now; then [`capture`](Self::capture) must follow.
-    pub(crate) fn decide(&self, now: SystemTime, limit: MemoryLimit) -> Option<Due> {
+    /// Whether evidence should be captured now, which may then be done elsewhere.
+    pub(crate) fn decide(self: &Arc<Self>, now: SystemTime, limit: MemoryLimit) -> Option<Due> {
         let used = limit.used?;
         let decision = self.with_watch(|watch| {
             watch.decide(&Tick {
@@ -96,33 +96,13 @@ impl Guard {
             Decision::No | Decision::Skipped => return None,
         };
         let is_first = !self.is_capturing.swap(true, Ordering::AcqRel);
-        is_first.then_some(Due {
+        is_first.then(|| Due {
+            guard: Arc::clone(self),
             now,
             used,
             limit: limit.bytes,
             with_symbols,
         })
-    }
-
-    /// Captures, with the leak report of `leaks`, which is told whether there is room for symbols. Takes long: the disk, and symbols where there is room for them.
-    pub(crate) fn capture(&self, due: Due, leaks: impl FnOnce(bool) -> Option<Vec<u8>>) {
-        let outcome = self.keep(&due, leaks);
-        self.with_watch(|watch| match &outcome {
-            Ok(_) => watch.captured(due.now, due.used),
-            Err(_) => watch.failed(due.now, due.used),
-        });
-        match outcome {
-            Ok(id) => {
-                tracing::warn!(
-                    id,
-                    used = due.used,
-                    limit = due.limit,
-                    "memory limit is near: evidence kept"
-                );
-            }
-            Err(error) => tracing::error!(%error, "evidence cannot be kept"),
-        }
-        self.is_capturing.store(false, Ordering::Release);
     }
 
     fn keep(&self, due: &Due, leaks: impl FnOnce(bool) -> Option<Vec<u8>>) -> io::Result<String> {
@@ -159,11 +139,37 @@ impl Guard {
     }
 }
 
-/// A capture that was decided upon.
-#[derive(Debug, Clone, Copy)]
+/// A capture that was decided upon; no other is until it is dropped.
+#[derive(Debug)]
 pub(crate) struct Due {
+    guard: Arc<Guard>,
     now: SystemTime,
     used: u64,
     limit: u64,
     with_symbols: bool,
+}
+
+impl Due {
+    /// Captures, with the leak report of `leaks`, which is told whether there is room for symbols. Takes long: the disk, and symbols where
+    /// there is room for them.
+    pub(crate) fn capture(self, leaks: impl FnOnce(bool) -> Option<Vec<u8>>) {
+        let outcome = self.guard.keep(&self, leaks);
+        self.guard.with_watch(|watch| match &outcome {
+            Ok(_) => watch.captured(self.now, self.used),
+            Err(_) => watch.failed(self.now, self.used),
+        });
+        match outcome {
+            Ok(id) => {
+                let (used, limit) = (self.used, self.limit);
+                tracing::warn!(id, used, limit, "memory limit is near: evidence kept");
+            }
+            Err(error) => tracing::error!(%error, "evidence cannot be kept"),
+        }
+    }
+}
+
+impl Drop for Due {
+    fn drop(&mut self) {
+        self.guard.is_capturing.store(false, Ordering::Release);
+    }
 }

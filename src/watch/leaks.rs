@@ -67,14 +67,13 @@ impl LeakWatch {
         lock(&self.reading).clone()
     }
 
-    /// Whether nobody is looking; then [`look`](Self::look) must follow.
-    pub(crate) fn begin(&self) -> bool {
-        !self.is_looking.swap(true, Ordering::AcqRel)
+    /// Permission to look, unless somebody does.
+    pub(crate) fn begin(self: &Arc<Self>) -> Option<Look> {
+        let is_first = !self.is_looking.swap(true, Ordering::AcqRel);
+        is_first.then(|| Look(Arc::clone(self)))
     }
 
-    /// Looks at all call sites, with the levels of the last moment. Takes up to some ten milliseconds, and longer when there are call
-    /// sites whose symbols nobody has read yet.
-    pub(crate) fn look(&self, moment: &Point) {
+    fn look(&self, moment: &Point) {
         let state = &mut *lock(&self.state);
         #[allow(
             clippy::cast_possible_truncation,
@@ -83,20 +82,17 @@ impl LeakWatch {
         )]
         let bytes = |level: Option<crate::snapshot::Level>| level.map(|level| level.mean as u64);
         let (heap_bytes, rss_bytes) = (bytes(moment.heap), bytes(moment.rss));
-        let whole;
+        let whole = Observation {
+            time: milliseconds(moment),
+            heap_bytes,
+            rss_bytes,
+            ..Observation::default()
+        };
         let observation = match &mut state.observer {
             Some(observer) if heap::sample_interval() > 0 => {
                 observer.observe(heap_bytes, rss_bytes, || self.build())
             }
-            _ => {
-                whole = Observation {
-                    time: milliseconds(moment),
-                    heap_bytes,
-                    rss_bytes,
-                    ..Observation::default()
-                };
-                &whole
-            }
+            _ => &whole,
         };
         let changes = state.detector.observe(observation);
         if let Some(recording) = &mut state.recording {
@@ -120,7 +116,6 @@ impl LeakWatch {
         let observer = state.observer.as_ref().map_or(0, Observer::bytes);
         let reserved = state.detector.reserved_bytes() + observer;
         self.reserved.store(reserved as u64, Ordering::Relaxed);
-        self.is_looking.store(false, Ordering::Release);
     }
 
     /// Call sites of suspects whose names are not known yet. Waits while somebody looks.
@@ -206,19 +201,15 @@ impl LeakWatch {
 
     /// Writes what has changed to the log.
     fn tell(&self, changes: &[Change]) {
-        let changed = |change: &Change| match change {
-            Change::Opened(suspect) | Change::Worsened(suspect) | Change::Closed(suspect) => {
-                suspect.clone()
-            }
-        };
         let names = &mut *lock(&self.names);
-        let parts = changes.iter().flat_map(|change| changed(change).parts);
-        let sites = parts.flat_map(|part| part.sites.into_iter().take(MOST_STACKS));
-        let unnamed: Vec<u32> = sites.filter(|site| !names.contains_key(site)).collect();
+        let parts = changes.iter().flat_map(|change| &change.suspect().parts);
+        let sites = parts.flat_map(|part| part.sites.iter().take(MOST_STACKS));
+        let unnamed = sites.filter(|site| !names.contains_key(site)).copied();
+        let unnamed: Vec<u32> = unnamed.collect();
         names.extend(self.stacks(&unnamed));
         for change in changes {
-            let suspect = changed(change);
-            let place = LeakReport::line(&suspect, names);
+            let suspect = change.suspect();
+            let place = LeakReport::line(suspect, names);
             let (id, component) = (suspect.id, &*suspect.component);
             let (bytes, severity) = (suspect.bytes().round(), suspect.severity.as_str());
             let growth_mb_per_hour = (suspect.growth() / MB * 10.0).round() / 10.0;
@@ -251,6 +242,24 @@ impl LeakWatch {
                 }
             }
         }
+    }
+}
+
+/// Permission to look, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Look(Arc<LeakWatch>);
+
+impl Look {
+    /// Looks at all call sites, with the levels of the last moment. Takes up to some ten milliseconds, and longer when there are call
+    /// sites whose symbols nobody has read yet.
+    pub(crate) fn at(self, moment: &Point) {
+        self.0.look(moment);
+    }
+}
+
+impl Drop for Look {
+    fn drop(&mut self) {
+        self.0.is_looking.store(false, Ordering::Release);
     }
 }
 

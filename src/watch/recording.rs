@@ -80,8 +80,17 @@ pub(super) enum Line {
 pub(super) struct Recording {
     output: GzEncoder<File>,
     most_bytes: u64,
-    /// By site: its component, and the samples taken and freed when it was written last.
-    written: HashMap<u32, (Arc<str>, u64, u64)>,
+    /// By site, what was written last.
+    written: HashMap<u32, Written>,
+}
+
+/// What a recording says of a site.
+#[derive(Debug, PartialEq)]
+struct Written {
+    component: Arc<str>,
+    is_named: bool,
+    samples: u64,
+    freed: u64,
 }
 
 impl Recording {
@@ -108,11 +117,11 @@ impl Recording {
         Ok(recording)
     }
 
-    /// Sites of an observation that the recording does not know yet: their stacks are wanted.
+    /// Sites of an observation whose stacks the recording does not know yet.
     pub(super) fn unknown(&self, observation: &Observation) -> Vec<u32> {
         let sites = observation.sites.iter().map(|site| site.site);
         sites
-            .filter(|site| !self.written.contains_key(site))
+            .filter(|site| self.written.get(site).is_none_or(|site| !site.is_named))
             .collect()
     }
 
@@ -120,16 +129,23 @@ impl Recording {
     pub(super) fn write(&mut self, observation: &Observation, stacks: &Stacks) -> io::Result<bool> {
         let mut changed = Vec::new();
         for site in &observation.sites {
-            let freed = site.freed.iter().map(|count| u64::from(*count)).sum();
-            let state = (Arc::clone(&site.component), site.samples, freed);
-            let before = self.written.insert(site.site, state.clone());
-            if before
-                .as_ref()
-                .is_none_or(|(component, ..)| *component != site.component)
-            {
+            let before = self.written.get(&site.site);
+            let state = Written {
+                component: Arc::clone(&site.component),
+                is_named: stacks.contains_key(&site.site)
+                    || before.is_some_and(|before| before.is_named),
+                samples: site.samples,
+                freed: site.freed.iter().map(|count| u64::from(*count)).sum(),
+            };
+            let is_introduced = before.is_some_and(|before| {
+                (&before.component, before.is_named) == (&state.component, state.is_named)
+            });
+            let is_same = before == Some(&state);
+            self.written.insert(site.site, state);
+            if !is_introduced {
                 self.line(&Line::Site(SiteLine::new(site, stacks)))?;
             }
-            if before.as_ref() != Some(&state) {
+            if !is_same {
                 let live = observation.live(site).iter();
                 let live =
                     live.map(|cohort| (cohort.birth, cohort.samples, cohort.objects, cohort.bytes));

@@ -123,7 +123,11 @@ impl Replay {
                             line,
                             is_runtime,
                         });
-                self.stacks.insert(line.site, frames.collect());
+                let frames: Arc<[Frame]> = frames.collect();
+                // One that only has another component now comes without its stack.
+                if !frames.is_empty() {
+                    self.stacks.insert(line.site, frames);
+                }
                 self.sites
                     .insert(line.site, (line.place, line.component.into()));
             }

@@ -22,6 +22,15 @@ pub enum Change {
     Closed(Suspect),
 }
 
+impl Change {
+    /// The suspect as it stands after the change.
+    pub fn suspect(&self) -> &Suspect {
+        match self {
+            Self::Opened(suspect) | Self::Worsened(suspect) | Self::Closed(suspect) => suspect,
+        }
+    }
+}
+
 /// Live allocations that were added to open suspects, by component and severity.
 pub type Added = HashMap<(Arc<str>, Severity), f64>;
 
