@@ -7,8 +7,8 @@ use super::super::estimate::{Doubt, Interval, interval};
 use super::curve::Curve;
 use super::suspect::{Part, Shape};
 
-/// Samples that a growth rests on where there are so many: then chance is below a fifth.
-const ENOUGH: f64 = 25.0;
+/// Samples that a growth rests on where there are so many: then chance is about a seventh.
+const ENOUGH: f64 = 50.0;
 /// Moments at which a straight line is fitted.
 const FIT_POINTS: u64 = 12;
 pub(super) const HOUR: f64 = 3_600_000.0;
