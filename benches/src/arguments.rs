@@ -8,7 +8,7 @@ WHAT  all, hot, unwind, profiles, pauses, collect, footprint, truth, leaks, leak
   --rounds N     rounds of each process of `hot` (8); times all repetitions of `collect` by N/8
   --processes N  how often `hot` starts its processes anew (6)
   --seconds N    length of `footprint` (60)
-  --runs N       runs of each kind of `leaks` (120; an eighth of it for the development profile), generations of `leaks-real` (2)
+  --runs N       runs of each kind of `leaks` (120; an eighth of it for the development profile), generations of `leaks-real` (3)
   --only NAMES   contenders of `hot`, separated by commas (all)
   --tasks NAMES  workloads of `hot`, separated by commas (all)";
 

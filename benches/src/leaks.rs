@@ -10,7 +10,7 @@ const DEVELOPMENT_SHARE: u64 = 8;
 /// Windows that the development profile is tried with besides its own.
 const WINDOWS: &str = "3m,5m";
 /// Generations of real programs, their length in seconds, and the rate of their leaks at the usual pace in megabytes per hour.
-const GENERATIONS: u64 = 2;
+const GENERATIONS: u64 = 3;
 const SECONDS: &str = "180";
 const RATE: &str = "50";
 
