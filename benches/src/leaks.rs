@@ -8,7 +8,7 @@ const RUNS: u64 = 120;
 /// The development profile looks six times as often, at four times as many samples.
 const DEVELOPMENT_SHARE: u64 = 8;
 /// Windows that the development profile is tried with besides its own.
-const WINDOWS: &str = "3m,5m";
+const WINDOWS: &str = "2m,5m";
 /// Generations of real programs, their length in seconds, and the rate of their leaks at the usual pace in megabytes per hour.
 const GENERATIONS: u64 = 3;
 const SECONDS: &str = "180";
