@@ -3,16 +3,17 @@
 pub(crate) const USAGE: &str = "\
 usage: cargo run --release --manifest-path benches/Cargo.toml -- WHAT [OPTIONS]
 
-WHAT  all, hot, unwind, profiles, pauses, collect, footprint or truth
+WHAT  all, hot, unwind, profiles, pauses, collect, footprint, truth, leaks, leaks-cost or leaks-real
 
   --rounds N     rounds of each process of `hot` (8); times all repetitions of `collect` by N/8
   --processes N  how often `hot` starts its processes anew (6)
   --seconds N    length of `footprint` (60)
+  --runs N       runs of each kind of `leaks` (120; an eighth of it for the development profile), generations of `leaks-real` (3)
   --only NAMES   contenders of `hot`, separated by commas (all)
   --tasks NAMES  workloads of `hot`, separated by commas (all)";
 
 /// What can be asked for.
-const PARTS: [&str; 8] = [
+const PARTS: [&str; 11] = [
     "all",
     "hot",
     "unwind",
@@ -21,6 +22,9 @@ const PARTS: [&str; 8] = [
     "collect",
     "footprint",
     "truth",
+    "leaks",
+    "leaks-cost",
+    "leaks-real",
 ];
 
 /// What is asked for.
@@ -30,6 +34,7 @@ pub(crate) struct Arguments {
     pub(crate) rounds: u64,
     pub(crate) processes: u64,
     pub(crate) seconds: u64,
+    pub(crate) runs: Option<u64>,
     pub(crate) only: Vec<String>,
     pub(crate) tasks: Vec<String>,
 }
@@ -45,6 +50,7 @@ impl Arguments {
             rounds: 8,
             processes: 6,
             seconds: 60,
+            runs: None,
             only: Vec::new(),
             tasks: Vec::new(),
         };
@@ -61,6 +67,7 @@ impl Arguments {
                 "--rounds" => arguments.rounds = number()?,
                 "--processes" => arguments.processes = number()?,
                 "--seconds" => arguments.seconds = number()?,
+                "--runs" => arguments.runs = Some(number()?),
                 "--only" => arguments.only = names(),
                 "--tasks" => arguments.tasks = names(),
                 _ => return Err(format!("unknown option {option}")),

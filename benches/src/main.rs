@@ -10,6 +10,7 @@
 //! | `profiles.rs` | what a profile costs, and what the instrument takes |
 //! | `pauses.rs` | what single calls cost while profiles are taken |
 //! | `footprint.rs` | what the exporter costs a process that carries it |
+//! | `leaks.rs` | whether leaks are found, and what looking for them costs |
 //! | `truth.rs` | whether what is said of call sites is true, against peers |
 //! | `table.rs` | medians, quartiles, tables |
 
@@ -17,6 +18,7 @@ mod arguments;
 mod collect;
 mod footprint;
 mod hot;
+mod leaks;
 mod pauses;
 mod profiles;
 mod programs;
@@ -37,7 +39,12 @@ fn main() -> ExitCode {
         }
     };
     let is_wanted = |part: &str| ["all", part].contains(&arguments.what.as_str());
-    programs::build(is_wanted("hot"));
+    if !["leaks", "leaks-cost"].contains(&arguments.what.as_str()) {
+        programs::build(is_wanted("hot"));
+    }
+    if is_wanted("leaks") || is_wanted("leaks-cost") {
+        programs::build_leaks();
+    }
     println!("{}\n", programs::machine());
     if is_wanted("hot") {
         hot::run(&arguments);
@@ -59,6 +66,15 @@ fn main() -> ExitCode {
     }
     if is_wanted("truth") {
         truth::run();
+    }
+    if is_wanted("leaks") {
+        leaks::simulated(&arguments);
+    }
+    if is_wanted("leaks-cost") {
+        leaks::cost();
+    }
+    if is_wanted("leaks-real") {
+        leaks::real(&arguments);
     }
     ExitCode::SUCCESS
 }

@@ -37,6 +37,11 @@ pub(crate) fn build(profiler: bool) {
     }
 }
 
+/// Builds the simulation of leaks, in a run of its own, so that it is built with the analysis alone.
+pub(crate) fn build_leaks() {
+    cargo_build(&["--package", "leaks"], USUAL, "");
+}
+
 /// Builds the program that compares unwinders, one of which needs what is rarely there.
 pub(crate) fn build_with_frame_pointers() {
     let what = ["--package", "contenders", "--bin", "unwinders"];
@@ -59,6 +64,15 @@ fn cargo_build(what: &[&str], folder: &str, more_flags: &str) {
         status.is_ok_and(|status| status.success()),
         "{} could not be built",
         what.join(" ")
+    );
+}
+
+/// Runs a program that prints its tables itself.
+pub(crate) fn run(program: &str, arguments: &[&str]) {
+    let status = Command::new(path(program)).args(arguments).status();
+    assert!(
+        status.is_ok_and(|status| status.success()),
+        "{program} failed"
     );
 }
 

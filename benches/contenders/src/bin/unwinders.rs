@@ -20,6 +20,9 @@ const STACKS: u32 = 4_000;
 
 type Frames = [usize; MAX_DEPTH];
 
+/// A name, and what takes a stack and says how deep it is.
+type Contender<'a> = (&'a str, &'a mut dyn FnMut(&mut Frames) -> usize);
+
 fn main() {
     let depth: usize = std::env::args()
         .nth(1)
@@ -27,7 +30,7 @@ fn main() {
         .expect("argument: a depth");
     let end = heap::own_stack_end();
     let mut framehop = Framehop::new(end);
-    let mut contenders: [(&str, &mut dyn FnMut(&mut Frames) -> usize); 4] = [
+    let mut contenders: [Contender<'_>; 4] = [
         ("memory_exporter", &mut |frames| {
             heap::stack_here(frames, end)
         }),
