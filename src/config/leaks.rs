@@ -60,6 +60,8 @@ pub struct LeakThresholds {
     pub unusual_ratio: f64,
     /// Least share that the growth of the heap and that of a place must have of one another.
     pub explained_ratio: f64,
+    /// Share of `window` for which evidence must stand before a suspect is opened.
+    pub standing_ratio: f64,
     /// Least time without growth after which a suspect is closed.
     pub close_after: Duration,
     /// Above either of these a leak is critical.
@@ -121,6 +123,7 @@ impl LeakThresholds {
             even_ratio: section.within("even_ratio", RATIO),
             unusual_ratio: section.within("unusual_ratio", 0.0..=100.0),
             explained_ratio: section.within("explained_ratio", RATIO),
+            standing_ratio: section.within("standing_ratio", RATIO),
             close_after: section.within("close_after", SECOND..=7 * DAY),
             critical,
             high,

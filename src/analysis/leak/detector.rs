@@ -11,8 +11,9 @@ use super::book::{Added, Book, Change};
 use super::curve::Curve;
 use super::evidence::{self, Evidence};
 use super::exact::Levels;
-use super::follow::Followed;
+use super::follow::{Followed, onset};
 use super::observation::{Cohort, Observation, SiteObservation};
+use super::shape::scaled;
 use super::subject::{Subject, View};
 use super::suspect::{Closed, Suspect};
 use super::track::{Mark, Track};
@@ -207,9 +208,16 @@ impl LeakDetector {
             return true;
         }
         let start = self.start.unwrap_or(now);
-        let Some((evidence, window)) = self.evidence(&view, track, windows, start) else {
+        let found = self.evidence(&view, track, windows, start);
+        let standing = self.standing(subject, now, found.is_some());
+        let nothing = Track::default();
+        let track = self.tracks.get(&subject).unwrap_or(&nothing);
+        let Some((evidence, window)) = found else {
             return false;
         };
+        if standing < self.least_standing(evidence, &window, track) {
+            return false;
+        }
         let mut followed = Followed::new(
             evidence,
             window,
@@ -259,6 +267,35 @@ impl LeakDetector {
         };
         evidence::doubling(track, window.now, begin, &self.thresholds)
             .then_some((Evidence::Doubling, *window))
+    }
+
+    /// For how long evidence has been there without a break, this observation included.
+    fn standing(&mut self, subject: Subject, now: u64, is_there: bool) -> u64 {
+        let Some(track) = self.tracks.get_mut(&subject) else {
+            // Nothing is remembered of it, so nothing can be asked.
+            return u64::MAX;
+        };
+        if !is_there {
+            track.standing_since = None;
+            return 0;
+        }
+        now.saturating_sub(*track.standing_since.get_or_insert(now))
+    }
+
+    /// For how long it must have been there: chance does not last. Twice as long where the growth began with the process, as that of what
+    /// only fills up does, unless it is critical by now.
+    fn least_standing(&self, evidence: Evidence, window: &Window, track: &Track) -> u64 {
+        let least = scaled(self.thresholds.window_ms(), self.thresholds.standing_ratio);
+        let since = onset(evidence, &self.curve, window, track);
+        let began_with_process = since <= window.start + self.thresholds.warm_up_ms();
+        let bytes = self.curve.between(since, window.now + 1).bytes;
+        #[allow(clippy::cast_precision_loss, reason = "no process has 2^53 bytes")]
+        let is_critical = bytes > self.thresholds.critical.size as f64;
+        if began_with_process && !is_critical {
+            least * 2
+        } else {
+            least
+        }
     }
 
     /// Looks at the process as a whole.

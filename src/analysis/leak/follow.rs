@@ -274,7 +274,7 @@ impl Followed {
 }
 
 /// When growth began: going back from the newest survivor until nothing was born for much longer than usual.
-fn onset(evidence: Evidence, curve: &Curve, window: &Window, track: &Track) -> u64 {
+pub(super) fn onset(evidence: Evidence, curve: &Curve, window: &Window, track: &Track) -> u64 {
     match evidence {
         Evidence::Survivors | Evidence::Confirmed | Evidence::Whole => {}
         Evidence::Backlog => return window.from(),

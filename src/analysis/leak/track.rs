@@ -64,6 +64,8 @@ pub(super) struct Track {
     marks: Vec<Packed>,
     /// Blocks born before do not count as evidence any more: a suspect was closed then.
     pub(super) not_before: u64,
+    /// Since when there has been evidence without a break.
+    pub(super) standing_since: Option<u64>,
     /// The last observation, and the last one in which there were live samples.
     pub(super) seen: u64,
     pub(super) alive: u64,
