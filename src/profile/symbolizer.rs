@@ -66,10 +66,16 @@ impl Symbolizer {
     }
 
     fn with_debug_root(proc_root: &Path, debug_root: &Path) -> Self {
+        let mut sources = Sources::default();
+        // Our own folder may have any name, and what we wrap would seem to be a crate of that name.
+        sources.learn(
+            env!("CARGO_CRATE_NAME"),
+            concat!(env!("CARGO_MANIFEST_DIR"), "/src/lib.rs"),
+        );
         Self {
             mappings: Mappings::read(proc_root),
             debug_root: debug_root.to_path_buf(),
-            sources: Sources::default(),
+            sources,
             strings: HashSet::new(),
         }
     }
