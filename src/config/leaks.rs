@@ -29,7 +29,10 @@ pub struct RecordingConfig {
 }
 
 /// When growth is called a leak, and how bad it is. What each key does stands in `config/production.yaml`.
+///
+/// In a recording, keys that are missing have the values of the production profile.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 #[non_exhaustive]
 pub struct LeakThresholds {
     /// Time after the start in which growth is nobody's fault: what is allocated then is never evidence.

@@ -67,7 +67,7 @@ pub(super) struct SiteState(
     pub(super) Vec<(u64, u32, f32, f32)>,
 );
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize)]
 #[serde(untagged)]
 pub(super) enum Line {
     Header(Header),

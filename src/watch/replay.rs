@@ -77,8 +77,7 @@ pub(crate) fn replay(
             }
             Err(cause) => return Err(unreadable(cause)),
         }
-        let parsed: Line =
-            serde_json::from_slice(&text).map_err(|error| malformed(error.to_string()))?;
+        let parsed = parse(&text).map_err(|error| malformed(error.to_string()))?;
         replay.take(parsed, thresholds).map_err(malformed)?;
     }
     replay.report().ok_or_else(|| RecordingError::Malformed {
@@ -86,6 +85,17 @@ pub(crate) fn replay(
         line: 1,
         detail: "it has no header".to_owned(),
     })
+}
+
+/// What a line is stands in its first key.
+fn parse(text: &[u8]) -> serde_json::Result<Line> {
+    if text.starts_with(b"{\"recording\"") {
+        serde_json::from_slice(text).map(Line::Header)
+    } else if text.starts_with(b"{\"site\"") {
+        serde_json::from_slice(text).map(Line::Site)
+    } else {
+        serde_json::from_slice(text).map(Line::Observation)
+    }
 }
 
 fn is_no_gzip(cause: &io::Error) -> bool {
@@ -271,6 +281,22 @@ mod tests {
         };
         let text = replay(&path, Some(other)).unwrap().to_string();
         assert!(text.starts_with("no leak suspects"), "{text}");
+    }
+
+    #[test]
+    fn thresholds_that_an_older_version_did_not_have_are_the_usual_ones() {
+        let header =
+            br#"{"recording":1,"version":"0","session_id":"s","thresholds":{"minimum_bytes":7}}"#;
+        let Line::Header(header) = parse(header).unwrap() else {
+            panic!("it is a header");
+        };
+        let expected = LeakThresholds {
+            minimum_bytes: 7,
+            ..LeakThresholds::default()
+        };
+        assert_eq!(header.thresholds, expected);
+        let error = parse(b"{\"time\":1}").unwrap_err().to_string();
+        assert!(error.contains("missing field"), "{error}");
     }
 
     #[test]

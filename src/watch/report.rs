@@ -136,7 +136,11 @@ impl LeakReport {
             observed_since: detector.start().unwrap_or(now),
             first_verdict_at: detector.first_verdict().unwrap_or(now),
             opened: detector.opened(),
-            growth_mb_per_hour: suspects.iter().map(Suspect::growth).sum::<f64>() / MB,
+            growth_mb_per_hour: suspects
+                .iter()
+                .map(Suspect::growth)
+                .fold(0.0, std::ops::Add::add)
+                / MB,
             suspects: suspects
                 .iter()
                 .map(|suspect| SuspectView::new(suspect, now, stacks))
