@@ -214,26 +214,17 @@ impl LeakWatch {
             let (bytes, severity) = (suspect.bytes().round(), suspect.severity.as_str());
             let growth_mb_per_hour = (suspect.growth() / MB * 10.0).round() / 10.0;
             match change {
-                Change::Opened(_) => {
+                Change::Opened(_) | Change::Worsened(_) => {
+                    let is_new = matches!(change, Change::Opened(_));
                     tracing::warn!(
                         id,
+                        is_new,
                         component,
                         place,
                         severity,
                         bytes,
                         growth_mb_per_hour,
                         "leak suspected"
-                    );
-                }
-                Change::Worsened(_) => {
-                    tracing::warn!(
-                        id,
-                        component,
-                        place,
-                        severity,
-                        bytes,
-                        growth_mb_per_hour,
-                        "leak suspect became worse"
                     );
                 }
                 Change::Closed(_) => {

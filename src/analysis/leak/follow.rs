@@ -58,23 +58,7 @@ impl Followed {
     ) -> Self {
         let since = onset(evidence, curve, &window, track);
         let mut followed = Self {
-            part: Part {
-                place,
-                sites: Vec::new(),
-                evidence,
-                since,
-                samples: 0,
-                objects: 0.0,
-                bytes: 0.0,
-                growth: 0.0,
-                growth_low: 0.0,
-                growth_high: 0.0,
-                fit: 0.0,
-                acceleration: 1.0,
-                generations: 0,
-                freed_ratio: 0.0,
-                pattern: Pattern::Steady,
-            },
+            part: Part::new(place, evidence, since),
             component: Arc::clone(component),
             suspect: 0,
             seen: window.now,

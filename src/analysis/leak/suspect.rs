@@ -180,6 +180,29 @@ pub struct Part {
     pub pattern: Pattern,
 }
 
+impl Part {
+    /// One of which nothing has been measured yet.
+    pub(super) fn new(place: u64, evidence: Evidence, since: u64) -> Self {
+        Self {
+            place,
+            sites: Vec::new(),
+            evidence,
+            since,
+            samples: 0,
+            objects: 0.0,
+            bytes: 0.0,
+            growth: 0.0,
+            growth_low: 0.0,
+            growth_high: 0.0,
+            fit: 0.0,
+            acceleration: 1.0,
+            generations: 0,
+            freed_ratio: 0.0,
+            pattern: Pattern::Steady,
+        }
+    }
+}
+
 /// What is called a leak: one part, or several of the same component that grow together.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]

@@ -8,7 +8,7 @@ use crate::config::LeakThresholds;
 use super::evidence::Evidence;
 use super::exact::Levels;
 use super::shape::{HOUR, float};
-use super::suspect::{Closed, Part, Pattern};
+use super::suspect::{Closed, Part};
 use super::window::Window;
 
 /// By how much a window must be longer than for a call site, and the growth larger.
@@ -45,23 +45,7 @@ impl Whole {
         };
         let window = windows.iter().find(is_growing)?;
         let mut whole = Self {
-            part: Part {
-                place: 0,
-                sites: Vec::new(),
-                evidence: Evidence::Whole,
-                since: window.from(),
-                samples: 0,
-                objects: 0.0,
-                bytes: 0.0,
-                growth: 0.0,
-                growth_low: 0.0,
-                growth_high: 0.0,
-                fit: 0.0,
-                acceleration: 1.0,
-                generations: 0,
-                freed_ratio: 0.0,
-                pattern: Pattern::Steady,
-            },
+            part: Part::new(0, Evidence::Whole, window.from()),
             base: levels.at(window.from())?,
             window: window.length,
             highest: (now, level),
