@@ -20,6 +20,13 @@ impl Sum {
     }
 }
 
+/// Births one after another without a long pause.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Run {
+    pub(super) first: u64,
+    pub(super) mean_gap: u64,
+}
+
 /// Sums over all cohorts up to each birth; its memory is used again for the next subject.
 #[derive(Debug, Default)]
 pub(super) struct Curve {
@@ -59,6 +66,23 @@ impl Curve {
     /// Everything.
     pub(super) fn total(&self) -> Sum {
         self.sums.last().copied().unwrap_or_default()
+    }
+
+    /// The run that ends with the newest birth: going back until nothing was born for much longer than usual and than `pause`, or until
+    /// `not_before`.
+    pub(super) fn last_run(&self, pause: u64, not_before: u64) -> Option<Run> {
+        let newest = *self.births.last()?;
+        let (mut first, mut gaps) = (newest, 0_u64);
+        let mean = |first: u64, gaps: u64| (newest - first) / gaps.max(1);
+        for birth in self.births.iter().rev().skip(1) {
+            let gap = first - birth;
+            if *birth < not_before || (gap > pause && gap > mean(first, gaps) * 8) {
+                break;
+            }
+            (first, gaps) = (*birth, gaps + 1);
+        }
+        let mean_gap = mean(first, gaps);
+        Some(Run { first, mean_gap })
     }
 
     /// Calls `visit` with each birth from `from` on and how many samples were born then.
@@ -109,6 +133,20 @@ mod tests {
         assert_eq!(curve.between(30, 30), Sum::default());
         assert_eq!(curve.total().objects, 14.0);
         assert_eq!(curve.median_birth(), Some(30));
+        // What was born long before belongs to an earlier run.
+        curve.fill(&[
+            cohort(10, 9),
+            cohort(1_000, 1),
+            cohort(1_010, 1),
+            cohort(1_030, 1),
+        ]);
+        let run = Run {
+            first: 1_000,
+            mean_gap: 15,
+        };
+        assert_eq!(curve.last_run(50, 0), Some(run));
+        assert_eq!(curve.last_run(50, 1_005).map(|run| run.first), Some(1_010));
+        assert_eq!(curve.last_run(2_000, 0).map(|run| run.first), Some(10));
         curve.fill([]);
         assert_eq!(
             (curve.total(), curve.median_birth()),

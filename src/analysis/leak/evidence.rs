@@ -232,7 +232,9 @@ fn survivors_above(
 /// by, the heap tells without chance: what came in the last half of the time against the quarter before it.
 fn is_slowing(curve: &Curve, window: &Window, thresholds: &LeakThresholds) -> bool {
     let passed = window.now.saturating_sub(window.start);
-    let at = |share: u64| window.start + passed / 8 * share;
+    // A run that began later, behind a plateau, is measured by itself.
+    let began = curve.last_run(window.length, 0).map_or(0, |run| run.first);
+    let at = |share: u64| (window.start + passed / 8 * share).max(began);
     let (before, after) = (curve.between(at(2), at(4)), curve.between(at(4), at(8)));
     let by_heap = window.quarters.is_some_and(|(heap_before, heap_after)| {
         let share = (before.bytes + after.bytes) / (heap_before + heap_after).max(1.0);

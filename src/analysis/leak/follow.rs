@@ -264,22 +264,11 @@ pub(super) fn onset(evidence: Evidence, curve: &Curve, window: &Window, track: &
         Evidence::Backlog => return window.from(),
         Evidence::Doubling => return track.first().unwrap_or(window.from()),
     }
-    let births = curve.births();
-    let Some(newest) = births.last() else {
+    let Some(run) = curve.last_run(window.length, track.not_before) else {
         return window.from();
     };
-    let (mut oldest, mut gaps) = (*newest, 0_u64);
-    for birth in births.iter().rev().skip(1) {
-        let gap = oldest - birth;
-        let mean = (newest - oldest) / gaps.max(1);
-        if *birth < track.not_before || (gap > window.length && gap > mean * 8) {
-            break;
-        }
-        (oldest, gaps) = (*birth, gaps + 1);
-    }
-    let mean = (newest - oldest) / gaps.max(1);
     let earliest = track.not_before.max(window.start);
-    oldest.saturating_sub(mean).max(earliest)
+    run.first.saturating_sub(run.mean_gap).max(earliest)
 }
 
 /// The longest time between two births since growth began.

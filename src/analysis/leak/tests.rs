@@ -158,6 +158,36 @@ fn a_leak_is_opened_measured_and_closed() {
 }
 
 #[test]
+fn a_leak_behind_a_large_plateau_does_not_wait_until_it_is_as_large() {
+    // A thousand MB from the 60th minute to the 90th, then nothing until the line leaks 120 MB/h; beside a heap that wavers by more than that,
+    // so that the heap confirms nothing.
+    let plateau = (0..500).map(|at| (60.0 + f64::from(at) * 0.06, FOR_EVER));
+    let leak = (0..200).map(|at| (240.0 + f64::from(at), FOR_EVER));
+    let wavering = (0..600).map(|at| {
+        let birth = f64::from(at) * 0.7;
+        (birth, (birth / 20.0).floor() * 20.0 + 20.0)
+    });
+    let sites = [
+        Site::new(1, plateau.chain(leak)),
+        Site::new(2, wavering).of("batches"),
+    ];
+    let (changes, _) = run(&sites, 300);
+    let late = changes.iter().find(|(minute, change)| {
+        *minute > 240.0
+            && matches!(change, Change::Opened(suspect) if suspect.parts[0].sites == [1])
+    });
+    let (minute, Change::Opened(suspect)) = late.expect("it is found") else {
+        panic!("{changes:?}");
+    };
+    assert!(*minute < 280.0, "opened at {minute}");
+    assert!(
+        suspect.since() > START + 235 * MINUTE,
+        "since {}",
+        suspect.since()
+    );
+}
+
+#[test]
 fn what_is_freed_is_no_leak_any_more() {
     let all_freed = Site::new(1, (0..60).map(|at| (40.0 + f64::from(at), 101.0)));
     let (changes, detector) = run(&[all_freed], 110);
