@@ -22,6 +22,8 @@ mod curve;
 mod detector;
 mod evidence;
 mod exact;
+#[cfg(test)]
+mod fixture;
 mod follow;
 mod observation;
 mod shape;
