@@ -9,11 +9,10 @@ use crate::config::LeakThresholds;
 
 use super::book::{Added, Book, Change};
 use super::curve::Curve;
-use super::evidence::{self, Evidence};
 use super::exact::Levels;
-use super::follow::{Followed, onset};
+use super::follow::Followed;
 use super::observation::{Cohort, Observation, SiteObservation};
-use super::shape::scaled;
+use super::opening::{evidence, least_standing};
 use super::subject::{Subject, View};
 use super::suspect::{Closed, Suspect};
 use super::track::{Mark, Track};
@@ -207,15 +206,14 @@ impl LeakDetector {
             followed.part.sites = view.growing(followed.part.since);
             return true;
         }
-        let start = self.start.unwrap_or(now);
-        let found = self.evidence(&view, track, windows, start);
+        let found = evidence(&self.curve, &view.freed, track, windows, &self.thresholds);
         let standing = self.standing(subject, now, found.is_some());
         let nothing = Track::default();
         let track = self.tracks.get(&subject).unwrap_or(&nothing);
         let Some((evidence, window)) = found else {
             return false;
         };
-        if standing < self.least_standing(evidence, &window, track) {
+        if standing < least_standing(evidence, &window, &self.curve, track, &self.thresholds) {
             return false;
         }
         let mut followed = Followed::new(
@@ -233,42 +231,6 @@ impl LeakDetector {
         true
     }
 
-    fn evidence(
-        &self,
-        view: &View<'_>,
-        track: &Track,
-        windows: &[Window],
-        start: u64,
-    ) -> Option<(Evidence, Window)> {
-        let mut allowed = windows
-            .iter()
-            .filter(|window| window.from() >= track.not_before);
-        let survivors = allowed.clone().find_map(|window| {
-            let found = evidence::survivors(&self.curve, &view.freed, window, &self.thresholds)?;
-            Some((found, *window))
-        });
-        if survivors.is_some() {
-            return survivors;
-        }
-        let long = self.thresholds.window_ms() * 4;
-        let backlog = allowed.clone().find(|window| {
-            window.length >= long && evidence::backlog(&self.curve, track, window, &self.thresholds)
-        });
-        if let Some(window) = backlog {
-            return Some((Evidence::Backlog, *window));
-        }
-        let window = allowed.next_back()?;
-        // What is there when the observation begins may be as old as the process.
-        let first = track.first().unwrap_or(window.now).max(track.not_before);
-        let begin = if first <= start + self.thresholds.warm_up_ms() {
-            start
-        } else {
-            first
-        };
-        evidence::doubling(track, window.now, begin, &self.thresholds)
-            .then_some((Evidence::Doubling, *window))
-    }
-
     /// For how long evidence has been there without a break, this observation included.
     fn standing(&mut self, subject: Subject, now: u64, is_there: bool) -> u64 {
         let Some(track) = self.tracks.get_mut(&subject) else {
@@ -280,22 +242,6 @@ impl LeakDetector {
             return 0;
         }
         now.saturating_sub(*track.standing_since.get_or_insert(now))
-    }
-
-    /// For how long it must have been there: chance does not last. Twice as long where the growth began with the process, as that of what
-    /// only fills up does, unless it is critical by now.
-    fn least_standing(&self, evidence: Evidence, window: &Window, track: &Track) -> u64 {
-        let least = scaled(self.thresholds.window_ms(), self.thresholds.standing_ratio);
-        let since = onset(evidence, &self.curve, window, track);
-        let began_with_process = since <= window.start + self.thresholds.warm_up_ms();
-        let bytes = self.curve.between(since, window.now + 1).bytes;
-        #[allow(clippy::cast_precision_loss, reason = "no process has 2^53 bytes")]
-        let is_critical = bytes > self.thresholds.critical.size as f64;
-        if began_with_process && !is_critical {
-            least * 2
-        } else {
-            least
-        }
     }
 
     /// Looks at the process as a whole.
@@ -318,6 +264,15 @@ impl LeakDetector {
         }
         let mut changes = Vec::new();
         for mut suspect in std::mem::take(&mut self.book.open) {
+            // What was suspected while call sites could be seen waits until they can be again.
+            if self
+                .followed
+                .values()
+                .any(|part| part.suspect == suspect.id)
+            {
+                self.book.open.push(suspect);
+                continue;
+            }
             if let Some(why) = closed {
                 changes.push(self.book.close(suspect, now, why));
                 continue;

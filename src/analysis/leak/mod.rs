@@ -11,6 +11,7 @@
 //! | `window.rs` | the windows that a moment is judged over |
 //! | `evidence.rs` | does it grow as a leak does? |
 //! | `whole.rs` | the process as a whole, where call sites cannot be seen |
+//! | `opening.rs` | does it become a suspect? |
 //! | `follow.rs` | one subject under suspicion, until the suspicion is over |
 //! | `shape.rs` | how it grows: pace, fit, generations |
 //! | `suspect.rs` | what comes out: a suspect, its severity, its pattern |
@@ -26,6 +27,7 @@ mod exact;
 mod fixture;
 mod follow;
 mod observation;
+mod opening;
 mod shape;
 mod subject;
 mod suspect;

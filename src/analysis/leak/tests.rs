@@ -307,3 +307,28 @@ fn the_same_observations_give_the_same_answer_and_a_clock_set_back_begins_anew()
     assert_eq!(detector.start(), Some(START + 20 * MINUTE));
     assert!(detector.reserved_bytes() < 1 << 20);
 }
+
+#[test]
+fn suspects_outlast_a_time_without_sampling() {
+    let sites = [Site::steady(1, 0.5, 40.0, 200.0, FOR_EVER)];
+    let (_, mut detector) = run(&sites, 90);
+    let before = detector.suspects()[0].clone();
+    for tick in 181..220 {
+        let mut blind = observe(&sites, f64::from(tick) / 2.0);
+        blind.is_sampled = false;
+        blind.sites.clear();
+        blind.cohorts.clear();
+        detector.observe(&blind);
+        let kept = detector
+            .suspects()
+            .iter()
+            .find(|suspect| suspect.id == before.id);
+        assert_eq!(kept, Some(&before));
+    }
+    detector.observe(&observe(&sites, 110.0));
+    let after = detector
+        .suspects()
+        .iter()
+        .find(|suspect| suspect.id == before.id);
+    assert!(after.unwrap().bytes() > before.bytes());
+}
