@@ -1,6 +1,5 @@
 //! The course of a growing level, and when it reaches another: a line, a line with a bend, a parabola, a power or an exponential,
-//! whichever
-//! the points speak for, and the middle of those that they cannot tell apart.
+//! whichever the points speak for, and the middle of those that they cannot tell apart.
 
 use super::tracker::{Slope, median};
 
