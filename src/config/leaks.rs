@@ -65,6 +65,36 @@ pub struct LeakThresholds {
     pub explained_ratio: f64,
     /// Share of `window` for which evidence must stand before a suspect is opened.
     pub standing_ratio: f64,
+    /// Growth within a window below which it is slow: it is confirmed by the heap without a longer window.
+    pub slow_bytes: u64,
+    /// Samples from which on their own distribution must be even to be confirmed.
+    pub few_samples: usize,
+    /// Samples that need not wait for `least_windows` where the heap grows evenly.
+    pub many_samples: usize,
+    /// Times `window` after which many samples, or growth that is not slow, are judged.
+    pub many_windows: f64,
+    /// Times `window` after which what the heap does not confirm is judged.
+    pub least_windows: f64,
+    /// Least share of its young blocks that a queue must have kept.
+    pub queue_kept_ratio: f64,
+    /// By so many times a buffer must have grown in each half of the time since its start.
+    pub doubling_ratio: f64,
+    /// Share of what is added that must be freed of the old for a suspect to be closed.
+    pub balanced_ratio: f64,
+    /// A suspect must be quiet for so many of its mean gaps between samples to be closed.
+    pub quiet_gaps: f64,
+    /// Times `window` over which a process as a whole must grow.
+    pub whole_windows: f64,
+    /// Fewest bytes by which a process as a whole must grow within that.
+    pub whole_bytes: u64,
+    /// By so many times the second half must outgrow the first to be called exponential.
+    pub exponential_ratio: f64,
+    /// Variance of the samples per generation, divided by their mean, from which on growth comes in steps.
+    pub stepped_dispersion: f64,
+    /// Mean size of a block from which on the pattern is few_large.
+    pub large_size: u64,
+    /// Mean size of a block up to which the pattern is many_small.
+    pub small_size: u64,
     /// Least time without growth after which a suspect is closed.
     pub close_after: Duration,
     /// Above either of these a leak is critical.
@@ -127,6 +157,21 @@ impl LeakThresholds {
             unusual_ratio: section.within("unusual_ratio", 0.0..=100.0),
             explained_ratio: section.within("explained_ratio", RATIO),
             standing_ratio: section.within("standing_ratio", RATIO),
+            slow_bytes: section.within("slow_bytes", 0..=1 << 50),
+            few_samples: section.within("few_samples", 2..=1000),
+            many_samples: section.within("many_samples", 2..=100_000),
+            many_windows: section.within("many_windows", 1.0..=10.0),
+            least_windows: section.within("least_windows", 1.0..=10.0),
+            queue_kept_ratio: section.within("queue_kept_ratio", RATIO),
+            doubling_ratio: section.within("doubling_ratio", 1.0..=10.0),
+            balanced_ratio: section.within("balanced_ratio", 0.0..=10.0),
+            quiet_gaps: section.within("quiet_gaps", 1.0..=1000.0),
+            whole_windows: section.within("whole_windows", 1.0..=100.0),
+            whole_bytes: section.within("whole_bytes", 0..=1 << 50),
+            exponential_ratio: section.within("exponential_ratio", 1.0..=100.0),
+            stepped_dispersion: section.within("stepped_dispersion", 1.0..=1000.0),
+            large_size: section.within("large_size", 0..=1 << 50),
+            small_size: section.within("small_size", 0..=1 << 50),
             close_after: section.within("close_after", SECOND..=7 * DAY),
             critical,
             high,

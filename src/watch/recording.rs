@@ -70,7 +70,7 @@ pub(super) struct SiteState(
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 pub(super) enum Line {
-    Header(Header),
+    Header(Box<Header>),
     Site(SiteLine),
     Observation(ObservationLine),
 }
@@ -107,12 +107,12 @@ impl Recording {
             most_bytes,
             written: HashMap::new(),
         };
-        recording.line(&Line::Header(Header {
+        recording.line(&Line::Header(Box::new(Header {
             recording: FORMAT,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             session_id: session_id.to_owned(),
             thresholds,
-        }))?;
+        })))?;
         recording.output.flush()?;
         Ok(recording)
     }

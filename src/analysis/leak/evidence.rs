@@ -22,12 +22,6 @@ const GENERATIONS: usize = 9;
 const SETTLED: [f64; 3] = [0.0, 0.25, 0.5];
 /// By so many deviations births must be earlier than even growth would make them: chance does it once in twelve times.
 const EARLIER: f64 = -1.4;
-/// Growth within a window in bytes below which it is slow.
-const SLOW: f64 = 8.0 * 1_048_576.0;
-/// Samples from which on their own distribution over the window tells whether growth is even.
-const FEW: f64 = 4.0;
-/// Samples that say by themselves how even growth is.
-const MANY: f64 = 12.0;
 /// Chance below which a small number in a third is not called chance.
 const CHANCE: f64 = 0.08;
 /// A few samples may overestimate a growth by so much.
@@ -189,10 +183,11 @@ fn survivors_above(
         return None;
     }
     // What grows so slowly is no batch and no load: it need not be watched for longer, and wavers.
-    let is_slow = gained.bytes < SLOW
+    let slow = float(thresholds.slow_bytes);
+    let is_slow = gained.bytes < slow
         && window
             .heap
-            .is_none_or(|growth| growth.mean * float(window.length) < SLOW);
+            .is_none_or(|growth| growth.mean * float(window.length) < slow);
     let is_explained = heap.is_some_and(|(growth, expected)| {
         growth.is_even(thresholds.even_ratio * if is_slow { 2.0 / 3.0 } else { 1.0 })
             && growth.rate * thresholds.explained_ratio <= expected
@@ -207,16 +202,17 @@ fn survivors_above(
         && is_explained
         && freed < 0.5
         && occupied >= thresholds.confirmed_generations
-        && (is_slow || windows >= 1.4)
-        && (gained.samples < FEW || is_even(thirds, thresholds.plateau_ratio));
+        && (is_slow || windows >= thresholds.many_windows)
+        && (gained.samples < thresholds.few_samples as f64
+            || is_even(thirds, thresholds.plateau_ratio));
     if is_confirmed {
         return Some(Evidence::Confirmed);
     }
     // Many samples and an even heap need not wait for two windows.
-    let least_windows = if is_explained && gained.samples >= MANY {
-        1.4
+    let least_windows = if is_explained && gained.samples >= thresholds.many_samples as f64 {
+        thresholds.many_windows
     } else {
-        1.9
+        thresholds.least_windows
     };
     if windows < least_windows || is_uneven || is_slowing(curve, window, thresholds) {
         return None;
@@ -328,7 +324,7 @@ pub(super) fn backlog(
     // A queue frees nothing young; sessions that come and go do.
     let young = curve.between(half, window.now + 1).samples;
     grows
-        && young >= 0.85 * taken
+        && young >= thresholds.queue_kept_ratio * taken
         && last.median_age >= 1.5 * first.median_age
         && last.samples - first.samples > 4.0 * (first.samples + last.samples).sqrt()
         && gained >= float(thresholds.minimum_bytes)
@@ -351,8 +347,8 @@ pub(super) fn doubling(track: &Track, now: u64, start: u64, thresholds: &LeakThr
     };
     [last, half, quarter].iter().all(|mark| mark.samples <= 1.5)
         && quarter.bytes > 0.0
-        && half.bytes >= 1.6 * quarter.bytes
-        && last.bytes >= 1.6 * half.bytes
+        && half.bytes >= thresholds.doubling_ratio * quarter.bytes
+        && last.bytes >= thresholds.doubling_ratio * half.bytes
         && last.bytes >= 8.0 * float(thresholds.minimum_bytes)
 }
 

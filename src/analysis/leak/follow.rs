@@ -12,9 +12,6 @@ use super::suspect::{Closed, Part, Pattern};
 use super::track::Track;
 use super::window::Window;
 
-/// Quiet for so many times the mean gap between two samples: chance makes one such gap in four hundred.
-const QUIET_GAPS: f64 = 6.0;
-
 /// A subject under suspicion.
 #[derive(Debug, Clone)]
 pub(super) struct Followed {
@@ -191,7 +188,7 @@ impl Followed {
         }
         let shape = shape(curve, part, now.saturating_sub(young), thresholds);
         part.acceleration = shape.acceleration;
-        part.pattern = Pattern::of(&shape);
+        part.pattern = Pattern::of(&shape, thresholds);
     }
 
     fn judge(
@@ -226,7 +223,8 @@ impl Followed {
         }
         let lasted = float(self.newest.saturating_sub(self.part.since));
         let mean_gap = lasted / self.most_samples.max(1.0);
-        let longest_quiet = float(patience.max(self.longest_gap * 2)).max(QUIET_GAPS * mean_gap);
+        let longest_quiet =
+            float(patience.max(self.longest_gap * 2)).max(thresholds.quiet_gaps * mean_gap);
         if float(quiet) > longest_quiet {
             return Some(Closed::Stopped);
         }
@@ -236,7 +234,7 @@ impl Followed {
             let young = float(scaled(self.window, thresholds.youngest_ratio.max(0.25)));
             let gone = freed_old(freed, young) - freed_old(&self.check.1, young);
             let added = curve.between(self.check.0, now + 1).samples;
-            if gone >= 4.0 && gone > 0.6 * added {
+            if gone >= 4.0 && gone > thresholds.balanced_ratio * added {
                 return Some(Closed::Balanced);
             }
         }

@@ -8,13 +8,6 @@ use crate::config::LeakThresholds;
 use super::evidence::Evidence;
 
 const MB: f64 = 1_048_576.0;
-/// Mean size from which on blocks are few and large, and up to which they are many and small.
-const LARGE: f64 = MB;
-const SMALL: f64 = 1_024.0;
-/// By so much the second half must outgrow the first to be called exponential.
-const ACCELERATING: f64 = 1.8;
-/// Variance of the samples per generation, divided by their mean, from which on growth comes in steps: chance alone gives 1.
-const STEPPED: f64 = 6.0;
 
 /// How bad a leak is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -89,17 +82,22 @@ impl Pattern {
         }
     }
 
-    pub(super) fn of(shape: &Shape) -> Self {
+    #[allow(clippy::cast_precision_loss, reason = "sizes of blocks")]
+    pub(super) fn of(shape: &Shape, thresholds: &LeakThresholds) -> Self {
         if shape.evidence != Evidence::Doubling
-            && shape.acceleration >= ACCELERATING
+            && shape.acceleration >= thresholds.exponential_ratio
             && shape.samples >= 16.0
         {
             Self::Exponential
-        } else if shape.mean_size >= LARGE && shape.evidence != Evidence::Doubling {
+        } else if shape.mean_size >= thresholds.large_size as f64
+            && shape.evidence != Evidence::Doubling
+        {
             Self::FewLarge
-        } else if shape.evidence == Evidence::Doubling || shape.dispersion >= STEPPED {
+        } else if shape.evidence == Evidence::Doubling
+            || shape.dispersion >= thresholds.stepped_dispersion
+        {
             Self::Stepped
-        } else if shape.mean_size <= SMALL {
+        } else if shape.mean_size <= thresholds.small_size as f64 {
             Self::ManySmall
         } else {
             Self::Steady

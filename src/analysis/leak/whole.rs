@@ -11,9 +11,6 @@ use super::shape::{HOUR, float};
 use super::suspect::{Closed, Part};
 use super::window::Window;
 
-/// By how much a window must be longer than for a call site, and the growth larger.
-const LONGER: u64 = 4;
-const LARGER: u64 = 8;
 /// Least growth of each third, as a share of an even one.
 const EVEN: f64 = 0.5;
 
@@ -38,9 +35,9 @@ impl Whole {
             let Some(growth) = window.heap else {
                 return false;
             };
-            window.length >= LONGER * thresholds.window_ms()
+            float(window.length) >= thresholds.whole_windows * float(thresholds.window_ms())
                 && growth.is_even(EVEN)
-                && growth.low * float(window.length) >= float(LARGER * thresholds.minimum_bytes)
+                && growth.low * float(window.length) >= float(thresholds.whole_bytes)
                 && level >= levels.highest_before(window.from())
         };
         let window = windows.iter().find(is_growing)?;
