@@ -16,8 +16,8 @@ pub(crate) fn advice(growth: Option<&Growth>) -> &'static str {
              it, and if that is as it should be, raise the threshold or the limit"
         }
         Some(Verdict::Leak) => {
-            "GET /debug/flamegraph?since=10m shows the lines of code that hold more than before, GET /metrics/memory/allocations \
-             who holds most: bound the cache or queue that grows, or find who forgets to release; until then restart the process \
+            "GET /debug/flamegraph?since=10m shows the lines of code that hold more than before, GET /metrics/memory/leaks \
+             those that are suspected: bound the cache or queue that grows, or find who forgets to release; until then restart the process \
              before the limit does it"
         }
         Some(Verdict::Fragmentation) => {
