@@ -48,8 +48,8 @@ const DOORS: &[(&str, &[&str])] = &[
     ("addr2line", &["profile/symbolizer.rs"]),
     ("object", &["profile/elf.rs", "profile/symbolizer.rs"]),
     ("prost", &["profile/pprof/", "push/transport.rs"]),
-    ("clap", &["cli.rs"]),
-    ("tracing_subscriber", &["cli.rs", "heap/layer.rs"]),
+    ("clap", &["cli/"]),
+    ("tracing_subscriber", &["cli/", "heap/layer.rs"]),
 ];
 
 /// Files that may hold `unsafe` code.

@@ -1,5 +1,7 @@
 //! Floor 8: the command line, in the ecosystem's way.
 
+mod generate;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -11,6 +13,8 @@ use crate::config::{Config, LogFormat, LogLevel, Profile};
 use crate::error::Error;
 use crate::exporter::Exporter;
 use crate::watch::replay;
+
+use generate::Generate;
 
 /// Wrong usage or configuration, as `sysexits.h` has it.
 const EXIT_USAGE: u8 = 64;
@@ -52,6 +56,8 @@ enum Command {
         #[arg(long, value_name = "FORMAT", default_value = "text")]
         format: LogFormat,
     },
+    /// Write rules for Prometheus, dashboards for Grafana and Alertmanager's configuration, as the catalog and a configuration have them.
+    Generate(Box<Generate>),
 }
 
 #[derive(Debug, clap::Args)]
@@ -103,6 +109,10 @@ pub fn run() -> ExitCode {
             profile,
             format,
         }) => match analyse(&file, config_file.as_deref(), profile, format) {
+            Ok(code) => code,
+            Err(error) => failed(&error),
+        },
+        Some(Command::Generate(generate)) => match generate.run() {
             Ok(code) => code,
             Err(error) => failed(&error),
         },

@@ -1,0 +1,86 @@
+//! The runbook: one section for each name of an alert, which its `runbook_url` leads to.
+
+use std::fmt::Write as _;
+
+use crate::catalog::{ALERTS, AlertDef, RUNBOOK, Runbook, compact};
+
+use super::{Artifact, Board, GENERATED, Wanted, rules};
+
+pub(super) fn artifact(wanted: &Wanted) -> Artifact {
+    let mut text = format!(
+        "<!-- {GENERATED} -->\n\n# Runbook of the memory alerts\n\n\
+         `INSTANCE` is the label `instance` of the alert. What shows stacks or changes the process is answered to loopback only, unless \
+         authentication is configured: ask from the machine itself, through `ssh` or `kubectl port-forward`.\n\n\
+         An alert with `origin=\"embedded\"` was sent by the process itself; Alertmanager mutes it when Prometheus sends the same.\n",
+    );
+    for section in RUNBOOK {
+        text.push('\n');
+        text.push_str(&self::section(section, wanted));
+    }
+    Artifact {
+        path: "alertmanager/RUNBOOK.md".to_owned(),
+        contents: text,
+    }
+}
+
+fn section(section: &Runbook, wanted: &Wanted) -> String {
+    let alerts: Vec<&AlertDef> = ALERTS
+        .iter()
+        .filter(|alert| alert.name == section.alert)
+        .collect();
+    let mut text = format!("## {}\n\n{}\n\n", section.alert, section.meaning);
+    text.push_str("| severity | fires when | for |\n|---|---|---|\n");
+    for alert in &alerts {
+        // A bar would end the cell.
+        let expression = rules::expression_of(alert, wanted)
+            .replace('\n', " ")
+            .replace('|', "\\|");
+        let hold = wanted.pace().time(alert.hold);
+        // Writing to a string cannot fail.
+        let _ = writeln!(
+            text,
+            "| {} | `{expression}` | {} |",
+            alert.severity.as_str(),
+            if hold.is_zero() {
+                "at once".to_owned()
+            } else {
+                compact(hold)
+            },
+        );
+    }
+    let links = &wanted.config.alerts.links;
+    text.push_str("\n**First look**\n\n");
+    if let Some(board) = alerts.first().map(|alert| Board::of_alert(alert)) {
+        let link = match &links.dashboard {
+            Some(grafana) => format!("{}/d/{}", grafana.trim_end_matches('/'), board.uid()),
+            None => format!("../dashboards/{}.json", board.uid()),
+        };
+        let _ = writeln!(
+            text,
+            "1. Dashboard [{}]({link}), with the job and the instance of the alert.",
+            board.title()
+        );
+    }
+    let exporter = links.exporter.replace("{instance}", "INSTANCE");
+    for look in section.first_look {
+        let _ = match look.path {
+            "" => writeln!(text, "1. Look up {}.", look.what),
+            path => writeln!(
+                text,
+                "1. `{}{path}`: {}.",
+                exporter.trim_end_matches('/'),
+                look.what
+            ),
+        };
+    }
+    for (title, lines) in [
+        ("Likely causes", section.causes),
+        ("What to do", section.actions),
+    ] {
+        let _ = write!(text, "\n**{title}**\n\n");
+        for line in lines {
+            let _ = writeln!(text, "- {line}");
+        }
+    }
+    text
+}
