@@ -1,6 +1,6 @@
 //! The dashboards against what Grafana publishes about them: the types of its schema, the registries of its data library, and the classes
-//! of its SDK. None of these judges is Grafana, whose server cannot be had, and each overlooks what another sees; so small mistakes are made
-//! in the dashboards too, and at least one judge has to find each.
+//! of its SDK. None of these judges is Grafana, whose server cannot be had, and each overlooks what another sees; so small mistakes are
+//! made in the dashboards too, and at least one judge has to find each.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
