@@ -72,7 +72,8 @@ const units = new Set(grafana.getValueFormats().flatMap(({ submenu }) => submenu
 const transformers = new Set(Object.values(grafana.standardTransformers).map(({ id }) => id));
 const { visualization } = grafana.createTheme();
 const has = (registry) => (id) => registry.getIfExists(id) !== undefined;
-const isReducer = has(grafana.fieldReducers);
+const reducers = grafana.fieldReducers;
+const isReducer = has(reducers);
 
 /** What types leave open: at the end of these paths only some texts mean something to Grafana. */
 const words = [
@@ -85,8 +86,8 @@ const words = [
   [/\btransformations\.\d+\.id$/, (id) => transformers.has(id)],
   [/^refresh$|\b(interval|step)$/, grafana.rangeUtil.isValidTimeSpan],
   [/^time\.(from|to)$/, (text) => grafana.dateMath.parse(text)?.isValid()],
-  // The columns of a legend are the names of its reducers.
-  [/\blegend\.sortBy$/, (name, { calcs }) => calcs?.some((id) => grafana.fieldReducers.getIfExists(id)?.name === name)],
+  // The columns of a legend are that of names and its reducers, by their names.
+  [/\blegend\.sortBy$/, (name, { calcs = [] }) => name === 'Name' || calcs.some((id) => reducers.getIfExists(id)?.name === name)],
 ];
 
 function judgeWords(file, path, value, owner) {

@@ -25,7 +25,8 @@ def parts(dashboard):
     for annotation in dashboard["annotations"]["list"]:
         own = {key: annotation[key] for key in annotation.keys() - PROMETHEUS_ONLY}
         yield annotation["name"], AnnotationQuery, own
-        yield annotation["name"], Dataquery, annotation["target"]
+        if "target" in annotation:
+            yield annotation["name"], Dataquery, annotation["target"]
     for row in rows:
         yield row["title"], RowPanel, {**row, "panels": []}
     for panel in [*panels, *(inner for row in rows for inner in row["panels"])]:
