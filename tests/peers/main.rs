@@ -28,7 +28,7 @@
 //! | `receiver/` | the receiver in this process |
 //! | `pushing.rs`, `log.rs` | exporters in this process, and what they log |
 //! | `pprof.rs`, `pprof.py` | profiles, as that decoder reads them |
-//! | `grafana/` | the judges of dashboards: Grafana's types, its registries, and the classes of its SDK |
+//! | `grafana/` | the judges of dashboards: Grafana's types, its registries, and the classes of its SDK; `draw/` in it is for people |
 //! | `series.rs`, `wait.rs` | series in one form; waiting with a bound |
 
 #![cfg(all(feature = "production", target_os = "linux"))]
