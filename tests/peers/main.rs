@@ -19,6 +19,7 @@
 //! | `names.rs` | names, prefix and labels are the same on both ways |
 //! | `profiles.rs` | what a decoder of somebody else's finds in a profile of the example |
 //! | `bare.rs` | profiles of the example where it has little: no symbols, nothing to write to |
+//! | `grafana.rs` | what Grafana publishes about dashboards, against those that we publish |
 //!
 //! | file | holds |
 //! |---|---|
@@ -27,6 +28,7 @@
 //! | `receiver/` | the receiver in this process |
 //! | `pushing.rs`, `log.rs` | exporters in this process, and what they log |
 //! | `pprof.rs`, `pprof.py` | profiles, as that decoder reads them |
+//! | `grafana/` | the judges of dashboards: Grafana's types, its registries, and the classes of its SDK; `draw/` in it is for people |
 //! | `series.rs`, `wait.rs` | series in one form; waiting with a bound |
 
 #![cfg(all(feature = "production", target_os = "linux"))]
@@ -36,6 +38,7 @@ mod bare;
 mod deltas;
 mod environment;
 mod faults;
+mod grafana;
 mod http;
 mod log;
 mod names;

@@ -39,6 +39,10 @@ pub(crate) fn python() -> PathBuf {
     peer("python/bin/python")
 }
 
+pub(crate) fn node() -> PathBuf {
+    peer("node/node")
+}
+
 /// The folder of `profile_pb2`, which reads pprof.
 pub(crate) fn pprof_decoder() -> PathBuf {
     peer("decoder")
