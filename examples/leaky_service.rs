@@ -47,6 +47,9 @@ struct Arguments {
     /// How fast the sessions leak, in MB of 1048576 bytes per hour; 0 = they are closed, and nothing leaks.
     #[arg(long, value_name = "N", default_value_t = 100.0)]
     leak_mb_per_hour: f64,
+    /// How long it leaks; then all sessions are closed, as by a new version, and nothing leaks. 0 = for ever.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    leak_seconds: u64,
     /// How long the service runs; 0 = until Ctrl-C.
     #[arg(long, value_name = "N", default_value_t = 0)]
     seconds: u64,
@@ -75,7 +78,10 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         println!("listening on http://{address}");
     }
 
-    let service = Arc::new(Service::new(arguments.leak_mb_per_hour));
+    let service = Arc::new(Service::new(
+        arguments.leak_mb_per_hour,
+        arguments.leak_seconds,
+    ));
     let (jobs, queue) = mpsc::channel(QUEUED_JOBS);
     let workers = start_workers(queue);
     let started = Instant::now();
@@ -114,13 +120,14 @@ struct Service {
 }
 
 impl Service {
-    fn new(leak_mb_per_hour: f64) -> Self {
+    fn new(leak_mb_per_hour: f64, leak_seconds: u64) -> Self {
         let leak = leak_mb_per_hour * 1_048_576.0 / 3_600.0;
         Self {
             cache: Mutex::default(),
             sessions: Mutex::new(Sessions {
                 open: Vec::new(),
                 bytes_per_second: leak,
+                until: (leak_seconds > 0).then(|| Duration::from_secs(leak_seconds)),
             }),
         }
     }
@@ -165,12 +172,17 @@ impl Cache {
 struct Sessions {
     open: Vec<Box<[u8]>>,
     bytes_per_second: f64,
+    until: Option<Duration>,
 }
 
 impl Sessions {
     /// Opens as many sessions as should have leaked by now. Without a leak a session is closed at once.
     fn open(&mut self, age: Duration) {
         let _scope = SESSIONS.enter();
+        if self.until.is_some_and(|until| age >= until) {
+            self.open = Vec::new();
+            self.bytes_per_second = 0.0;
+        }
         let due = age.as_secs_f64() * self.bytes_per_second;
         if self.bytes_per_second <= 0.0 {
             drop(std::hint::black_box(new_session()));

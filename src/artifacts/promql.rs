@@ -64,6 +64,11 @@ pub(crate) struct Expr {
     binding: Binding,
 }
 
+/// A text as PromQL has it: as in JSON.
+pub(crate) fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
 /// How strongly the outermost operator of an expression binds, the weakest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Binding {
@@ -80,7 +85,7 @@ impl Scope {
     pub(crate) fn of_labels(namespace: &str, labels: &BTreeMap<String, String>) -> Self {
         let matchers = labels
             .iter()
-            .map(|(name, value)| format!("{name}={value:?}"));
+            .map(|(name, value)| format!("{name}={}", quoted(value)));
         Self {
             namespace: namespace.to_owned(),
             matchers: matchers.collect(),
@@ -155,7 +160,7 @@ impl Scope {
 impl<K> Selector<K> {
     /// Only where a label has this value.
     pub(crate) fn matching(mut self, label: &str, value: &str) -> Self {
-        self.matchers.push(format!("{label}={value:?}"));
+        self.matchers.push(format!("{label}={}", quoted(value)));
         self
     }
 

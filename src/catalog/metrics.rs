@@ -161,6 +161,9 @@ metrics! {
     LEAK_SUSPECTS = "memory.leak.suspects", Kind::Gauge, Unit::None, [SEVERITY], Leaks, AnyProcess,
         "Leak suspects that are open",
         "leak detector";
+    LEAK_SUSPECT_BYTES = "memory.leak.suspect_bytes", Kind::Gauge, Unit::Bytes, [COMPONENT], Leaks, AnyProcess,
+        "Live bytes of the leak suspects of a component that are open",
+        "leak detector";
     GROWTH_VERDICT = "memory.growth_verdict", Kind::Gauge, Unit::None, [VERDICT], Process, AnyProcess,
         "Which part of resident memory grows: 1 for the state that holds, 0 for the others; absent while it cannot be told",
         "slopes of RssAnon, RssFile, RssShmem and of jemalloc stats.allocated, active and resident over the last 10 minutes, or over the last hour";

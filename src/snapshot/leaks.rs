@@ -32,6 +32,8 @@ pub struct LeakCounts {
     pub sizes: [[u64; LEAK_SIZE_BOUNDS.len() + 1]; SEVERITIES.len()],
     /// Their sum in bytes.
     pub bytes: [u64; SEVERITIES.len()],
+    /// Live bytes of the suspects that are open.
+    pub open_bytes: u64,
     /// Live allocations added to open suspects.
     pub added: [f64; SEVERITIES.len()],
 }
@@ -43,6 +45,7 @@ impl LeakCounts {
             component,
             sizes: [[0; LEAK_SIZE_BOUNDS.len() + 1]; SEVERITIES.len()],
             bytes: [0; SEVERITIES.len()],
+            open_bytes: 0,
             added: [0.0; SEVERITIES.len()],
         }
     }
@@ -124,6 +127,15 @@ impl LeakReading {
             &catalog::LEAK_SUSPECTS,
             by_severity.map(|(severity, suspects)| {
                 (vec![("severity", *severity)], Value::Integer(suspects))
+            }),
+        );
+        families.add(
+            &catalog::LEAK_SUSPECT_BYTES,
+            self.components.iter().map(|counts| {
+                (
+                    vec![("component", counts.component)],
+                    Value::Integer(counts.open_bytes),
+                )
             }),
         );
     }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::analysis::leak::{Change, LeakDetector, Observation, Severity};
+use crate::analysis::leak::{Change, LeakDetector, Observation, Severity, Suspect};
 use crate::config::Leaks;
 use crate::heap::{self, CallSite, UNATTRIBUTED};
 use crate::profile::{Asker, Build, Profiler};
@@ -173,18 +173,24 @@ impl LeakWatch {
             .iter()
             .max_by_key(|suspect| suspect.severity);
         reading.worst_component = worst.map(|suspect| name(&suspect.component));
+        #[allow(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "an estimate, never negative; a cast saturates"
+        )]
+        let bytes = |suspect: &Suspect| suspect.bytes() as u64;
+        for counts in &mut reading.components {
+            counts.open_bytes = 0;
+        }
         for suspect in detector.suspects() {
             reading.suspects[suspect.severity.index()] += 1;
             reading.growth_mb_per_hour += suspect.growth() / MB;
+            let open = &mut reading.of(name(&suspect.component)).open_bytes;
+            *open = open.saturating_add(bytes(suspect));
         }
         for change in changes {
             if let Change::Opened(suspect) | Change::Worsened(suspect) = change {
-                #[allow(
-                    clippy::cast_possible_truncation,
-                    clippy::cast_sign_loss,
-                    reason = "an estimate, never negative; a cast saturates"
-                )]
-                let bytes = suspect.bytes() as u64;
+                let bytes = bytes(suspect);
                 let counts = reading.of(name(&suspect.component));
                 counts.count(suspect.severity.index(), bytes);
             }

@@ -25,6 +25,7 @@ const SERIES: &[&str] = &[
     "memory_rss_file_bytes",
     "memory_rss_shmem_bytes",
     "memory_leak_suspects",
+    "memory_leak_suspect_bytes",
     "memory_growth_verdict",
     "memory_deallocation_count_total",
     "memory_deallocation_bytes_total",

@@ -3,6 +3,7 @@
 
 mod api; // every endpoint without a socket: answers, errors, formats
 mod architecture; // floors, doors, sizes: the law of the house
+mod artifacts; // shipped files are those that are generated; `generate` and its errors
 mod catalog; // invariants over the whole table of metrics, and the frozen list of series
 mod cli; // the binary: flags, exit codes, signals, foreign processes
 mod client; // not tests: the least HTTP client

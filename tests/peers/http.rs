@@ -55,6 +55,20 @@ fn fetch(url: &str, accept: &str) -> Result<(Parts, Bytes), String> {
         .header(ACCEPT, accept)
         .body(Full::<Bytes>::default())
         .map_err(|error| error.to_string())?;
+    send(request)
+}
+
+/// POST of a JSON document, which must be taken.
+pub(crate) fn post_json(url: &str, document: &Value) {
+    let request = hyper::Request::post(url)
+        .header(CONTENT_TYPE, "application/json")
+        .body(Full::from(document.to_string()))
+        .expect("a request");
+    let (parts, body) = send(request).unwrap_or_else(|error| panic!("POST {url}: {error}"));
+    assert!(parts.status.is_success(), "POST {url}: {body:?}");
+}
+
+fn send(request: hyper::Request<Full<Bytes>>) -> Result<(Parts, Bytes), String> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

@@ -17,6 +17,8 @@
 //! | `environment.rs` | the standard variables, in processes of their own |
 //! | `oracle.rs` | OpenTelemetry's own exporter sends the same messages |
 //! | `names.rs` | names, prefix and labels are the same on both ways |
+//! | `rehearsal.rs` | a leak is paged, muted where it should be and over when it is, through a real Prometheus and Alertmanager; every panel has data |
+//! | `rules.rs` | promtool and amtool take the rules and Alertmanager's configuration, as they are shipped and as they are generated otherwise |
 //! | `profiles.rs` | what a decoder of somebody else's finds in a profile of the example |
 //! | `bare.rs` | profiles of the example where it has little: no symbols, nothing to write to |
 //! | `grafana.rs` | what Grafana publishes about dashboards, against those that we publish |
@@ -24,7 +26,8 @@
 //! | file | holds |
 //! |---|---|
 //! | `programs.rs`, `service.rs` | child processes: peers, exporters |
-//! | `stores.rs`, `http.rs` | asking the peers |
+//! | `stores.rs`, `http.rs`, `panels.rs` | asking the peers |
+//! | `outlets.rs` | who Alertmanager tells |
 //! | `receiver/` | the receiver in this process |
 //! | `pushing.rs`, `log.rs` | exporters in this process, and what they log |
 //! | `pprof.rs`, `pprof.py` | profiles, as that decoder reads them |
@@ -44,13 +47,17 @@ mod log;
 mod names;
 mod oracle;
 mod outage;
+mod outlets;
+mod panels;
 mod parity;
 mod pprof;
 mod profiles;
 mod programs;
 mod pushing;
 mod receiver;
+mod rehearsal;
 mod requests;
+mod rules;
 mod series;
 mod service;
 mod shutdown;

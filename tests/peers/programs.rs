@@ -35,6 +35,10 @@ pub(crate) fn promtool() -> PathBuf {
     peer("root/usr/bin/promtool")
 }
 
+pub(crate) fn amtool() -> PathBuf {
+    peer("root/usr/bin/amtool")
+}
+
 pub(crate) fn python() -> PathBuf {
     peer("python/bin/python")
 }
@@ -212,14 +216,68 @@ impl Server {
 
     /// A Prometheus with this configuration.
     pub(crate) fn prometheus(config: &str) -> Self {
+        Self::prometheus_with(config, &[], "")
+    }
+
+    /// A Prometheus with this configuration, further arguments, and a past in OpenMetrics.
+    pub(crate) fn prometheus_with(config: &str, arguments: &[&str], past: &str) -> Self {
         Self::start("prometheus", "/-/ready", |port, directory| {
-            let file = directory.path().join("prometheus.yml");
-            std::fs::write(file, config).expect("its configuration");
+            let file = |name| directory.path().join(name);
+            std::fs::write(file("prometheus.yml"), config).expect("its configuration");
+            if !past.is_empty() {
+                std::fs::write(file("past.txt"), past).expect("the past");
+                let made = Command::new(promtool())
+                    .current_dir(directory.path())
+                    .args([
+                        "tsdb",
+                        "create-blocks-from",
+                        "openmetrics",
+                        "past.txt",
+                        "data",
+                    ])
+                    .output()
+                    .expect("promtool starts");
+                assert!(made.status.success(), "{made:?}");
+            }
             let mut command = Command::new(peer("root/usr/bin/prometheus"));
-            command.env_clear().args([
+            command.env_clear().args(arguments).args([
                 "--config.file=prometheus.yml",
                 "--storage.tsdb.path=data",
                 &format!("--web.listen-address=127.0.0.1:{port}"),
+            ]);
+            command
+        })
+    }
+
+    /// An Alertmanager with this configuration.
+    pub(crate) fn alertmanager(config: &Path) -> Self {
+        Self::start("alertmanager", "/-/ready", |port, directory| {
+            for template in ["default.tmpl", "email.tmpl"] {
+                let own = format!("root/usr/share/prometheus/alertmanager/{template}");
+                std::fs::copy(peer(&own), directory.path().join(template)).expect("a template");
+            }
+            let mut command = Command::new(peer("root/usr/bin/prometheus-alertmanager"));
+            command.env_clear().args([
+                &format!("--config.file={}", config.display()),
+                "--storage.path=data",
+                &format!("--web.listen-address=127.0.0.1:{port}"),
+                // Else it opens a port for others of its kind.
+                "--cluster.listen-address=",
+            ]);
+            command
+        })
+    }
+
+    /// An agent that takes pushes and writes them to the Prometheus at `store`.
+    pub(crate) fn vmagent(store: &str) -> Self {
+        Self::start("vmagent", "/health", |port, _| {
+            let mut command = Command::new(peer("root/usr/bin/vmagent"));
+            command.env_clear().args([
+                "-remoteWrite.tmpDataPath=data",
+                "-remoteWrite.flushInterval=200ms",
+                &format!("-remoteWrite.url={store}/api/v1/write"),
+                &format!("-httpListenAddr=127.0.0.1:{port}"),
+                "-opentelemetry.usePrometheusNaming",
             ]);
             command
         })

@@ -33,6 +33,11 @@ pub(crate) fn example() -> PathBuf {
     built("examples/leaky_service")
 }
 
+/// The program itself.
+pub(crate) fn binary() -> PathBuf {
+    built("memory-exporter")
+}
+
 /// A command with an environment that holds what it is given and nothing else.
 fn command(mut command: Command, config: &str, environment: &[(&str, &str)]) -> (TempDir, Command) {
     let directory = tempfile::tempdir().expect("a directory");
@@ -81,8 +86,7 @@ impl Service {
 
     /// The binary, which may refuse to start.
     pub(crate) fn alone_unchecked(config: &str, environment: &[(&str, &str)]) -> Program {
-        let (directory, command) =
-            command(Command::new(built("memory-exporter")), config, environment);
+        let (directory, command) = command(Command::new(binary()), config, environment);
         Program::start("memory-exporter", directory, command)
     }
 

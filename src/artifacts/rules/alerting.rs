@@ -7,11 +7,11 @@ use crate::catalog::{ALERTS, AlertDef, Condition, Over, Quantity, Side, compact}
 use crate::config::{Links, Thresholds};
 
 use super::{Alerting, Annotations, Group, Rule};
-use crate::artifacts::promql::{Expr, Scope, Window, histogram};
+use crate::artifacts::promql::{Expr, Scope, Window, gauge, quoted};
 use crate::artifacts::{Board, Pace, Wanted};
 
-/// How far back the component that leaks most is looked for.
-pub(super) const LARGEST_WITHIN: Duration = Duration::from_secs(3600);
+/// How far back the flame graph of an alert shows what grew.
+const GREW_WITHIN: Duration = Duration::from_secs(3600);
 
 pub(super) fn group(wanted: &Wanted) -> Group {
     let alerts = ALERTS.iter().map(|alert| rule(alert, wanted));
@@ -48,7 +48,6 @@ fn rule(alert: &'static AlertDef, wanted: &Wanted) -> Alerting {
             wanted,
             &Template {
                 scope: scope(wanted),
-                pace,
             },
         ),
     }
@@ -127,7 +126,6 @@ pub(super) trait Fill {
 /// Prometheus fills it in.
 struct Template {
     scope: Scope,
-    pace: Pace,
 }
 
 impl Fill for Template {
@@ -149,23 +147,23 @@ impl Fill for Template {
     }
 
     fn largest(&self) -> String {
-        let leaked = self
+        // Two labels are filled in by printf, which quotes them.
+        const FILLED_IN: &str = "FILLED_IN";
+        let held = self
             .scope
-            .sum(histogram!(LEAK_SIZE_BYTES))
-            .matching("job", "%")
-            .matching("instance", "%")
-            .increase(Window::Of(self.pace.window(LARGEST_WITHIN)))
-            .sum_by(&["component"])
+            .gauge(gauge!(LEAK_SUSPECT_BYTES))
+            .matching("job", FILLED_IN)
+            .matching("instance", FILLED_IN)
+            .now()
             .above(Expr::number(0.0))
             .largest(1);
-        // Two labels are filled in by printf, which quotes them.
-        let query = leaked
+        let format = held
             .text()
-            .replace('"', "\\\"")
-            .replace("\\\"%\\\"", "%q");
+            .replace('%', "%%")
+            .replace(&quoted(FILLED_IN), "%q");
+        let format = quoted(&format);
         format!(
-            "{{{{ with printf \"{query}\" $labels.job $labels.instance | query }}}} The largest suspect of the last {} is in component {{{{ . | first | label \"component\" }}}}: {{{{ . | first | value | humanize1024 }}}}B.{{{{ end }}}}",
-            compact(self.pace.window(LARGEST_WITHIN))
+            "{{{{ with printf {format} $labels.job $labels.instance | query }}}} Most is held in component {{{{ . | first | label \"component\" }}}}: {{{{ . | first | value | humanize1024 }}}}B.{{{{ end }}}}"
         )
     }
 }
@@ -223,7 +221,7 @@ pub(super) fn annotations(alert: &AlertDef, wanted: &Wanted, fill: &impl Fill) -
             let exporter = exporter.replace("{instance}", &fill.label("instance", false));
             let query = match component {
                 true => format!("component={}", fill.label("component", true)),
-                false => format!("since={}", compact(LARGEST_WITHIN)),
+                false => format!("since={}", compact(GREW_WITHIN)),
             };
             format!(
                 "{}/debug/flamegraph?{query}",

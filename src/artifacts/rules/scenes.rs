@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use crate::catalog::{AlertDef, Condition, Counter, Gauge, LEAK_SIZE_BYTES, Over, Side, Threshold};
+use crate::catalog::{
+    AlertDef, Condition, Counter, Gauge, LEAK_SUSPECT_BYTES, Over, Side, Threshold,
+};
 use crate::config::Thresholds;
 
 use super::rehearsal::{Scene, Series};
@@ -142,15 +144,11 @@ impl Stage<'_> {
                 "the component that leaks most is named",
                 self.track().hold(loud, 2 * long),
             );
-            for (component, severity, bytes) in [("cache", "high", 64.0), ("parser", "low", 1.0)] {
-                let size = self
-                    .track()
-                    .hold(0.0, 4)
-                    .hold(bytes * 1_048_576.0, 2 * long - 4);
+            for (component, bytes) in [("cache", 64.0), ("parser", 1.0)] {
+                let held = self.track().hold(bytes * 1_048_576.0, 2 * long);
                 named.series.push(Series {
-                    part: "_sum",
-                    labels: vec![("component", component), ("severity", severity)],
-                    ..Series::of(&LEAK_SIZE_BYTES, size)
+                    labels: vec![("component", component)],
+                    ..Series::of(&LEAK_SUSPECT_BYTES, held)
                 });
             }
             scenes.push(named);

@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::catalog::{ALERTS, AlertDef, Quantity, alert_names, compact};
+use crate::catalog::{ALERTS, AlertDef, LEAK_SUSPECT_BYTES, Quantity, alert_names, compact};
 
 use super::alerting::{Fill, annotations};
 use super::rehearsal::{Course, Eye, Scene, Series, time};
 use super::scenes::Stage;
 use super::{Annotations, recording};
+use crate::artifacts::promql::quoted;
 use crate::artifacts::{Artifact, Wanted, yaml};
 
 /// A file of tests.
@@ -123,7 +124,7 @@ impl Way {
             .map(|(name, value)| (name.as_str(), value.as_str()));
         let labels: Vec<String> = labels
             .chain(common)
-            .map(|(name, value)| format!("{name}={value:?}"))
+            .map(|(name, value)| format!("{name}={}", quoted(value)))
             .collect();
         Input {
             series: format!(
@@ -287,7 +288,8 @@ fn said(
     scene: &Scene,
 ) -> (BTreeMap<String, String>, Annotations) {
     let [job, instance] = way.target(0);
-    let own = scene.series.iter().find(|series| series.part.is_empty());
+    // The first series is that of the alert.
+    let own = scene.series.first();
     let own = own.map(|series| series.labels.clone()).unwrap_or_default();
     let known = [job, instance]
         .into_iter()
@@ -307,7 +309,7 @@ fn said(
     let fill = Known {
         labels: known,
         value,
-        largest: largest(wanted, scene),
+        largest: largest(scene),
     };
     (all, annotations(alert, wanted, &fill))
 }
@@ -338,17 +340,14 @@ impl Fill for Known {
     }
 }
 
-/// The sentence on the component that leaks most, where sizes of suspects are among the series.
-fn largest(wanted: &Wanted, scene: &Scene) -> String {
-    let sizes = scene.series.iter().filter(|series| series.part == "_sum");
-    let largest = sizes.max_by(|one, other| one.track.last().total_cmp(&other.track.last()));
+/// The sentence on the component whose suspects hold most, where there is such a series.
+fn largest(scene: &Scene) -> String {
+    let is_held = |series: &&Series| std::ptr::eq(series.def, &LEAK_SUSPECT_BYTES);
+    let held = scene.series.iter().filter(is_held);
+    let largest = held.max_by(|one, other| one.track.last().total_cmp(&other.track.last()));
     largest.map_or_else(String::new, |series| {
-        let component = series.labels.iter().find(|(name, _)| *name == "component");
-        format!(
-            " The largest suspect of the last {} is in component {}: {}.",
-            compact(wanted.pace().window(super::alerting::LARGEST_WITHIN)),
-            component.map_or("", |(_, value)| *value),
-            Quantity::Bytes.written(series.track.last())
-        )
+        let component = series.labels.first().map_or("", |(_, value)| *value);
+        let bytes = Quantity::Bytes.written(series.track.last());
+        format!(" Most is held in component {component}: {bytes}.")
     })
 }

@@ -1,0 +1,331 @@
+//! From a leak to the page: the example leaks and grows, a real Prometheus evaluates the generated rules over what it scrapes and what is
+//! pushed, a real Alertmanager tells a webhook, Slack and PagerDuty by the generated configuration, and it is all over when the leak is.
+//! Meanwhile every panel of the dashboards has data. Times are a sixtieth of those that are shipped; nothing else differs.
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::http;
+use crate::outlets::Outlets;
+use crate::panels;
+use crate::programs::Server;
+use crate::service::{Service, binary};
+
+/// Of the services, and with that of rules and dashboards. The leak is above every threshold; a limit is in sight.
+const CONFIG: &str = "
+sampling: {interval: 1s}
+allocations: {sample_interval: 16KiB}
+leaks: {warm_up: 2s, window: 10s, close_after: 8s}
+limits: {memory: 2GiB}
+otlp: {interval: 1s, protocol: http/protobuf}
+alerts:
+  thresholds: {usage_warning_mb: 120, usage_critical_mb: 125, growth_critical_mb_per_s: 1.5, efficiency: 0.99, exhaustion_used_ratio: 0.02}
+  links: {dashboard: https://grafana.example.org, runbook: https://wiki.example.org/memory}
+";
+const SHORTEN: &str = "60";
+/// 3 MB a second.
+const MB_PER_HOUR: &str = "10800";
+const LEAK_SECONDS: &str = "110";
+/// By scrape, and by push.
+const JOBS: [&str; 2] = ["scraped", "pushed"];
+const TOKEN: &str = "a-token";
+/// Longest wait for what takes the windows of a rehearsal.
+const PATIENCE: Duration = Duration::from_secs(200);
+
+/// Waits for something that takes long.
+fn patiently<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+    let start = Instant::now();
+    loop {
+        if let Some(answer) = ask() {
+            return answer;
+        }
+        assert!(
+            start.elapsed() < PATIENCE,
+            "not within {PATIENCE:?}: {what}"
+        );
+        std::thread::sleep(Duration::from_millis(200));
+    }
+}
+
+/// What stands around the services.
+struct Watch {
+    outlets: Outlets,
+    alertmanager: Server,
+    prometheus: Server,
+    /// What was generated.
+    files: TempDir,
+}
+
+fn generate(outlets: &Outlets) -> TempDir {
+    let files = tempfile::tempdir().expect("a directory");
+    let path = |name: &str| files.path().join(name).display().to_string();
+    std::fs::write(path("config.yaml"), CONFIG).expect("its configuration");
+    let secrets = files.path().join("secrets");
+    std::fs::create_dir(&secrets).expect("a directory");
+    for (name, secret) in [
+        ("webhook-token", TOKEN),
+        ("slack-webhook-url", &format!("{}/slack", outlets.url)),
+        ("pagerduty-routing-key", "a-key"),
+    ] {
+        std::fs::write(secrets.join(name), secret).expect("a secret");
+    }
+    let status = Command::new(binary())
+        .args(["generate", "all", "--interval", "1s", "--shorten", SHORTEN])
+        .args(["--config", &path("config.yaml"), "--out", &path("")])
+        .args(["--secrets-dir", &path("secrets")])
+        .args(["--webhook-url", &format!("{}/webhook", outlets.url)])
+        .args(["--pagerduty-url", &format!("{}/pagerduty", outlets.url)])
+        .status();
+    assert!(status.expect("generate starts").success());
+    files
+}
+
+impl Watch {
+    /// Watches a service that is scraped.
+    fn over(scraped: &Service) -> Self {
+        let outlets = Outlets::open();
+        let files = generate(&outlets);
+        let own = files.path().join("alertmanager");
+        let alertmanager = Server::alertmanager(&own.join("alertmanager.yml"));
+        let config = format!(
+            "global: {{scrape_interval: 1s, evaluation_interval: 1s}}\n\
+             rule_files: ['{}']\n\
+             alerting: {{alertmanagers: [{{static_configs: [{{targets: ['{}']}}]}}]}}\n\
+             scrape_configs: [{{job_name: scraped, static_configs: [{{targets: ['{}']}}]}}]\n",
+            own.join("rules/*.yml").display(),
+            alertmanager.url.trim_start_matches("http://"),
+            scraped.address,
+        );
+        let yesterday = panels::yesterday("scraped", &scraped.address);
+        Self {
+            prometheus: Server::prometheus_with(
+                &config,
+                // What is pushed has no end: without this, the last value stands for five minutes.
+                &[
+                    "--web.enable-remote-write-receiver",
+                    "--query.lookback-delta=10s",
+                ],
+                &yesterday,
+            ),
+            outlets,
+            alertmanager,
+            files,
+        }
+    }
+
+    /// Alerts in messages of the webhook, by job, name, severity and state.
+    fn told(&self, job: &str, name: &str, severity: &str, status: &str) -> Option<Value> {
+        let messages = self.outlets.messages();
+        let webhook = messages.iter().filter(|message| message.path == "/webhook");
+        let alerts = webhook.flat_map(|message| {
+            assert_eq!(message.authorization, format!("Bearer {TOKEN}"));
+            message.body["alerts"].as_array().expect("alerts").clone()
+        });
+        let mut alerts = alerts.filter(|alert| {
+            let labels = &alert["labels"];
+            alert["status"] == status
+                && labels["job"] == job
+                && labels["alertname"] == name
+                && labels["severity"] == severity
+        });
+        alerts.next()
+    }
+
+    /// Alerts of a job that Alertmanager holds, by name and severity, and whether it keeps them to itself.
+    fn held(&self, job: &str) -> Vec<(String, String, bool)> {
+        let url = format!("{}/api/v2/alerts", self.alertmanager.url);
+        let alerts = http::json(&url, &[("filter", &format!("job={job:?}"))]);
+        let alerts = alerts.as_array().expect("alerts").iter();
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        alerts
+            .map(|alert| {
+                let labels = &alert["labels"];
+                let origin = text(&labels["origin"]);
+                let name = format!("{}{origin}", text(&labels["alertname"]));
+                let muted = alert["status"]["state"] == "suppressed";
+                (name, text(&labels["severity"]), muted)
+            })
+            .collect()
+    }
+
+    /// Sends what the process itself would say of an alert of a job.
+    fn embedded(&self, job: &str, instance: &str) {
+        let alert = json!([{
+            "labels": {
+                "alertname": "MemoryUsageHigh", "severity": "critical", "origin": "embedded",
+                "job": job, "instance": instance,
+            },
+            "annotations": {"summary": "from the process"},
+        }]);
+        http::post_json(&format!("{}/api/v2/alerts", self.alertmanager.url), &alert);
+    }
+}
+
+#[test]
+fn a_leak_is_paged_once_by_scrape_and_by_push_and_is_over_when_it_stops() {
+    let arguments = [
+        "--leak-mb-per-hour",
+        MB_PER_HOUR,
+        "--leak-seconds",
+        LEAK_SECONDS,
+    ];
+    let scraped = Service::leaky(CONFIG, &[], &arguments);
+    let watch = Watch::over(&scraped);
+    let agent = Server::vmagent(&watch.prometheus.url);
+    let pushing = format!(
+        "{CONFIG}{}",
+        // Where Prometheus makes job and instance of a push, vmagent takes them as they are.
+        "metrics: {process: false}\n"
+    )
+    .replace(
+        "otlp: {",
+        &format!(
+            "otlp: {{enabled: true, endpoint: '{}/opentelemetry', resource: {{job: pushed, instance: 'batch:1', service.name: batch}}, ",
+            agent.url
+        ),
+    );
+    let mut pushed = Service::leaky(&pushing, &[], &arguments);
+
+    // The right pages, and what they say.
+    for job in JOBS {
+        for (name, severity) in [
+            ("MemoryGrowth", "critical"),
+            ("MemoryUsageHigh", "critical"),
+            ("MemoryLeak", "critical"),
+            ("MemoryAllocationEfficiencyLow", "warning"),
+            ("MemoryLimitPredicted", "warning"),
+        ] {
+            let alert = patiently(&format!("{name} {severity} of {job}"), || {
+                watch.told(job, name, severity, "firing")
+            });
+            says_where_to_look(&alert, name);
+        }
+    }
+    let leak = watch.told("scraped", "MemoryLeak", "critical", "firing");
+    let description = leak.expect("the page")["annotations"]["description"].to_string();
+    assert!(
+        description.contains("Most is held in component sessions: "),
+        "{description}"
+    );
+
+    // What the process says itself is kept quiet where Prometheus says it too, and only there.
+    watch.embedded("scraped", &scraped.address);
+    watch.embedded("unscraped", "c:1");
+    patiently("the twin of nobody is told", || {
+        watch.told("unscraped", "MemoryUsageHigh", "critical", "firing")
+    });
+    for job in JOBS {
+        let held = watch.held(job);
+        let of =
+            |name: &str, severity: &str, muted: bool| (name.to_owned(), severity.to_owned(), muted);
+        for name in ["MemoryGrowth", "MemoryUsageHigh"] {
+            assert!(held.contains(&of(name, "critical", false)), "{held:?}");
+            assert!(held.contains(&of(name, "warning", true)), "{held:?}");
+            assert!(
+                watch.told(job, name, "warning", "firing").is_none(),
+                "the warning of {name} was told"
+            );
+        }
+    }
+    let twin = (
+        "MemoryUsageHighembedded".to_owned(),
+        "critical".to_owned(),
+        true,
+    );
+    let held = watch.held("scraped");
+    assert!(held.contains(&twin), "{held:?}");
+    everybody_is_told(&watch.outlets);
+
+    // Every panel shows something.
+    let dashboards = watch.files.path().join("dashboards");
+    for job in JOBS {
+        if std::env::var_os("NOPANELS").is_none() {
+            panels::have_data(&dashboards, &watch.prometheus.url, job);
+        }
+    }
+
+    // The leak is over.
+    for job in JOBS {
+        for name in ["MemoryGrowth", "MemoryUsageHigh", "MemoryLeak"] {
+            patiently(&format!("the end of {name} of {job}"), || {
+                watch.told(job, name, "critical", "resolved")
+            });
+        }
+    }
+    // A job that pushes ends, and is missed.
+    pushed.program.terminate();
+    patiently("MemoryMetricsAbsent", || {
+        watch.told("pushed", "MemoryMetricsAbsent", "warning", "firing")
+    });
+}
+
+/// Texts without holes, and links that lead somewhere.
+fn says_where_to_look(alert: &Value, name: &str) {
+    let annotations = &alert["annotations"];
+    let text = |key: &str| annotations[key].as_str().unwrap_or_default();
+    assert!(text("description").ends_with('.'), "{annotations}");
+    assert!(
+        !annotations.to_string().contains("<no value>"),
+        "{annotations}"
+    );
+    assert_eq!(
+        text("runbook_url"),
+        format!("https://wiki.example.org/memory#{}", name.to_lowercase())
+    );
+    let instance = alert["labels"]["instance"].as_str().expect("an instance");
+    let board = url::Url::parse(text("dashboard_url")).expect("a URL");
+    let variables: Vec<(String, String)> = board.query_pairs().into_owned().collect();
+    assert!(
+        variables.contains(&("var-instance".to_owned(), instance.to_owned())),
+        "{board}"
+    );
+    let flames = url::Url::parse(text("flamegraph_url")).expect("a URL");
+    assert_eq!(flames.path(), "/debug/flamegraph");
+    if instance.starts_with("127.0.0.1") {
+        let answer = http::get(text("flamegraph_url"), "*/*");
+        assert!(
+            answer.content_type.starts_with("image/svg+xml"),
+            "{answer:?}"
+        );
+    }
+}
+
+/// Slack and PagerDuty have heard of the leak too, in their own forms.
+fn everybody_is_told(outlets: &Outlets) {
+    let messages = outlets.messages();
+    let of = |path: &str| {
+        let bodies = messages.iter().filter(|message| message.path == path);
+        bodies
+            .map(|message| message.body.clone())
+            .collect::<Vec<_>>()
+    };
+    let slack = of("/slack");
+    let title = |body: &Value| body["attachments"][0]["title"].to_string();
+    let is_leak = |body: &&Value| title(body).contains("MemoryLeak critical");
+    let leak = slack
+        .iter()
+        .find(is_leak)
+        .expect("Slack is told of the leak");
+    let text = leak["attachments"][0]["text"].to_string();
+    assert!(
+        text.contains("MB/h") && text.contains("|Runbook>"),
+        "{text}"
+    );
+    let pages = of("/pagerduty");
+    let is_trigger = |page: &Value| {
+        page["event_action"] == "trigger"
+            && page["routing_key"] == "a-key"
+            && page["payload"]["severity"] == "critical"
+    };
+    assert!(pages.iter().any(is_trigger), "{pages:?}");
+    // Only what is critical wakes somebody.
+    assert!(
+        pages
+            .iter()
+            .all(|page| page["payload"]["severity"] == "critical"),
+        "{pages:?}"
+    );
+}
