@@ -26,7 +26,7 @@
 //! |---|---|---|
 //! | 8 | `main.rs`, `cli.rs` | start |
 //! | 7 | [`Exporter`], [`Error`], `ticker.rs` | compose: builder, the one ticker |
-//! | 6 | `exposition`, `push` | show: pull, push |
+//! | 6 | `exposition`, `push`, `artifacts` | show: pull, push, files |
 //! | 5 | `watch` | decide: who leaks, what is kept |
 //! | 4 | [`analysis`] | derive: trend, growth, health, allocations, leaks |
 //! | 3 | [`snapshot`] | freeze: snapshot, history |
@@ -76,6 +76,8 @@ pub mod analysis;
 mod watch;
 
 // Floor 6: show.
+#[cfg(feature = "cli")]
+mod artifacts;
 mod exposition;
 #[cfg(feature = "otlp")]
 mod push;

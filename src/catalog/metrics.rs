@@ -190,6 +190,9 @@ metrics! {
     LIMIT_BYTES = "memory.limit_bytes", Kind::Gauge, Unit::Bytes, [], Limits, AnyProcess,
         "The memory limit of the process that has the least room left; absent when there is none",
         "limits.memory of the configuration, else the limit with the least room among those of the control group and its ancestors, RLIMIT_AS and RLIMIT_DATA";
+    LIMIT_USED_BYTES = "memory.limit_used_bytes", Kind::Gauge, Unit::Bytes, [], Limits, AnyProcess,
+        "Bytes that count against the memory limit; absent without a limit",
+        "what the limit counts: resident memory for limits.memory, what is charged and cannot be reclaimed for a control group, virtual size for RLIMIT_AS, private writable mappings for RLIMIT_DATA";
     LIMIT_EXHAUSTION_SECONDS = "memory.limit_exhaustion_seconds", Kind::Gauge, Unit::Seconds, [], Limits, AnyProcess,
         "Time until the memory limit is reached if memory goes on growing as it does; absent without a limit, without growth, and while there is little history",
         "recent course of what is used against the limit: of the control group what the kernel cannot reclaim, else what the limit counts";

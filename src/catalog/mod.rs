@@ -1,19 +1,26 @@
-//! Floor 0: every metric, defined once.
+//! Floor 0: every metric and every alert, defined once.
 //!
-//! A [`MetricDef`] is constant data. The Prometheus descriptor, the OTLP instrument, the JSON key, and later the dashboard
-//! panel, the rule's expression and the README row are all derived from it; nothing else in the crate writes a metric's name.
+//! A [`MetricDef`] is constant data. The Prometheus descriptor, the OTLP instrument, the JSON key, the dashboard panel, the rule's
+//! expression and the README row are all derived from it; nothing else in the crate writes a metric's name. So is an [`AlertDef`]: what is
+//! evaluated, written as a rule, tested and explained is one definition.
 //!
 //! | file | holds |
 //! |---|---|
 //! | `metrics.rs` | the table: the thirteen, then their companions |
+//! | `typed.rs` | metrics by kind, for whoever may be handed one kind only |
+//! | `alerts.rs` | the table of alerts |
 //! | `naming.rs` | what a name and a unit become in each place |
 //! | `verdict.rs` | the states of the growth verdict |
 
+mod alerts;
 mod metrics;
 mod naming;
+mod typed;
 mod verdict;
 
+pub use alerts::*;
 pub use metrics::*;
+pub use typed::{Counter, Gauge, Histogram};
 pub use verdict::{VERDICTS, Verdict};
 
 /// One metric, defined once.

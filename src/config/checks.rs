@@ -69,6 +69,38 @@ pub(crate) fn is_url(endpoint: &str) -> Result<(), String> {
     }
 }
 
+/// A URL below which there is something, or empty.
+pub(super) fn is_base_url(text: &str) -> Result<(), String> {
+    if text.is_empty() || (is_url(text).is_ok() && is_link(text).is_ok()) {
+        Ok(())
+    } else {
+        Err("empty, or a URL such as https://grafana.example.org".to_owned())
+    }
+}
+
+/// A URL in which `{instance}` stands for a label.
+pub(super) fn is_exporter_url(text: &str) -> Result<(), String> {
+    let example = text.replace("{instance}", "localhost:1");
+    if is_url(&example).is_ok() && is_link(&example).is_ok() {
+        Ok(())
+    } else {
+        Err(
+            "a URL such as http://{instance}, where {instance} is the label of that name"
+                .to_owned(),
+        )
+    }
+}
+
+/// A URL or a path, which can stand in a template and to which an anchor can be added.
+pub(super) fn is_link(text: &str) -> Result<(), String> {
+    let disturbs = |c: char| c.is_whitespace() || matches!(c, '{' | '}' | '"' | '<' | '>' | '#');
+    if text.is_empty() || text.contains(disturbs) {
+        Err("a URL or a path, without spaces, braces, quotes and #".to_owned())
+    } else {
+        Ok(())
+    }
+}
+
 /// A header name of HTTP; the value may hold anything visible.
 pub(super) fn is_header(name: &str, value: &Secret) -> Result<(), String> {
     if hyper::header::HeaderName::from_bytes(name.as_bytes()).is_err() {

@@ -12,10 +12,12 @@
 //! | `reader.rs` | reads a document section by section and collects problems |
 //! | `problem.rs` | a mistake, with its key, its value and what is allowed |
 //! | `sections.rs` | the keys, by section |
+//! | `alerts.rs` | section `alerts` |
 //! | `leaks.rs` | section `leaks` |
 //! | `recommendations.rs` | section `allocations.recommendations` |
 //! | `resource.rs` | who is speaking: resource attributes |
 
+mod alerts;
 mod checks;
 mod document;
 mod knob;
@@ -34,6 +36,7 @@ use std::time::Duration;
 use document::Document;
 use reader::Section;
 
+pub use alerts::{Alerts, Links, Thresholds};
 #[cfg(feature = "otlp")]
 pub(crate) use checks::is_url;
 pub(crate) use knob::parse_size;
@@ -43,9 +46,9 @@ pub use problem::{ConfigError, Problem};
 pub use recommendations::RecommendationThresholds;
 pub use resource::{Resource, SERVICE_INSTANCE_ID, SERVICE_NAME, SERVICE_NAMESPACE, pairs};
 pub use sections::{
-    Alerts, Allocations, ComponentRule, Compression, EvidenceConfig, Flamegraphs, HistoryConfig,
-    Limits, Log, LogFormat, LogLevel, Metrics, Otlp, Profile, Profiles, Protocol, Sampling,
-    Temporality, Thresholds, Web,
+    Allocations, ComponentRule, Compression, EvidenceConfig, Flamegraphs, HistoryConfig, Limits,
+    Log, LogFormat, LogLevel, Metrics, Otlp, Profile, Profiles, Protocol, Sampling, Temporality,
+    Web,
 };
 
 /// Prefix of the environment variables that override a key.
@@ -237,25 +240,7 @@ impl Config {
                 cert_file: otlp.get("cert_file"),
                 key_file: otlp.get("key_file"),
             }),
-            alerts: root.section("alerts", |alerts| Alerts {
-                thresholds: alerts.section("thresholds", |thresholds| Thresholds {
-                    usage_warning_mb: thresholds.within("usage_warning_mb", 1.0..=1e9),
-                    usage_critical_mb: thresholds.within("usage_critical_mb", 1.0..=1e9),
-                    growth_warning_mb_per_s: thresholds
-                        .within("growth_warning_mb_per_s", 0.001..=1e6),
-                    growth_critical_mb_per_s: thresholds
-                        .within("growth_critical_mb_per_s", 0.001..=1e6),
-                    limit_warning_ratio: thresholds.within("limit_warning_ratio", 0.01..=1.0),
-                    limit_critical_ratio: thresholds.within("limit_critical_ratio", 0.01..=1.0),
-                    exhaustion_warning: thresholds.within("exhaustion_warning", SECOND..=DAY * 30),
-                    exhaustion_critical: thresholds
-                        .within("exhaustion_critical", SECOND..=DAY * 30),
-                    exhaustion_used_ratio: thresholds.within("exhaustion_used_ratio", 0.0..=1.0),
-                    pressure_warning_ratio: thresholds.within("pressure_warning_ratio", 0.0..=1.0),
-                    pressure_critical_ratio: thresholds
-                        .within("pressure_critical_ratio", 0.0..=1.0),
-                }),
-            }),
+            alerts: root.section("alerts", Alerts::read),
             metrics: root.section("metrics", |metrics| Metrics {
                 namespace: metrics.checked("namespace", |text: &String| checks::is_namespace(text)),
                 process: metrics.get("process"),
@@ -268,46 +253,7 @@ impl Config {
                 format: log.get("format"),
             }),
         };
-        let thresholds = &config.alerts.thresholds;
-        for (low, high, name) in [
-            (
-                thresholds.usage_warning_mb,
-                thresholds.usage_critical_mb,
-                "usage_critical_mb",
-            ),
-            (
-                thresholds.growth_warning_mb_per_s,
-                thresholds.growth_critical_mb_per_s,
-                "growth_critical_mb_per_s",
-            ),
-            (
-                thresholds.limit_warning_ratio,
-                thresholds.limit_critical_ratio,
-                "limit_critical_ratio",
-            ),
-        ] {
-            if low > high && !root.is_noted(name) {
-                root.report(
-                    &format!("alerts.thresholds.{name}"),
-                    Some(high.to_string()),
-                    format!("at least the warning, {low}"),
-                );
-            }
-        }
-        let (warning, critical) = (
-            thresholds.exhaustion_warning,
-            thresholds.exhaustion_critical,
-        );
-        if critical > warning && !root.is_noted("exhaustion_critical") {
-            root.report(
-                "alerts.thresholds.exhaustion_critical",
-                Some(humantime::format_duration(critical).to_string()),
-                format!(
-                    "at most the warning, {}",
-                    humantime::format_duration(warning)
-                ),
-            );
-        }
+        config.alerts.thresholds.check(&mut root);
         config.leaks.thresholds.check(&mut root);
         if config.otlp.cert_file.is_some() != config.otlp.key_file.is_some() {
             root.report(

@@ -147,38 +147,6 @@ pub struct Otlp {
     pub key_file: Option<PathBuf>,
 }
 
-/// Section `alerts`.
-#[derive(Debug, Clone, PartialEq)]
-#[non_exhaustive]
-#[allow(
-    missing_docs,
-    reason = "each field is a key of config/production.yaml and explained there"
-)]
-pub struct Alerts {
-    pub thresholds: Thresholds,
-}
-
-/// Section `alerts.thresholds`. One MB is 1,048,576 bytes.
-#[derive(Debug, Clone, Copy, PartialEq)]
-#[non_exhaustive]
-#[allow(
-    missing_docs,
-    reason = "each field is a key of config/production.yaml and explained there"
-)]
-pub struct Thresholds {
-    pub usage_warning_mb: f64,
-    pub usage_critical_mb: f64,
-    pub growth_warning_mb_per_s: f64,
-    pub growth_critical_mb_per_s: f64,
-    pub limit_warning_ratio: f64,
-    pub limit_critical_ratio: f64,
-    pub exhaustion_warning: Duration,
-    pub exhaustion_critical: Duration,
-    pub exhaustion_used_ratio: f64,
-    pub pressure_warning_ratio: f64,
-    pub pressure_critical_ratio: f64,
-}
-
 /// Section `metrics`.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]

@@ -207,7 +207,12 @@ impl Snapshot {
         );
 
         let cgroup = self.cgroup.get();
-        families.integer(&catalog::LIMIT_BYTES, self.limit().map(|limit| limit.bytes));
+        let limit = self.limit();
+        families.integer(&catalog::LIMIT_BYTES, limit.map(|limit| limit.bytes));
+        families.integer(
+            &catalog::LIMIT_USED_BYTES,
+            limit.and_then(|limit| limit.used),
+        );
         families.float(
             &catalog::LIMIT_EXHAUSTION_SECONDS,
             self.derived.limit_exhaustion_seconds,

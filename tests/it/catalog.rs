@@ -34,6 +34,7 @@ const SERIES: &[&str] = &[
     "memory_jemalloc_retained_bytes",
     "memory_jemalloc_metadata_bytes",
     "memory_limit_bytes",
+    "memory_limit_used_bytes",
     "memory_limit_exhaustion_seconds",
     "memory_cgroup_current_bytes",
     "memory_cgroup_oom_kills_total",
