@@ -5,10 +5,12 @@
 //!
 //! | file | holds |
 //! |---|---|
+//! | `dashboards/` | for Grafana |
 //! | `pace.rs` | how often series come in, and what that does to every time in a rule |
 //! | `promql.rs` | expressions, built from definitions |
 //! | `tree.rs` | files, compared with those in a directory, or written there |
 
+mod dashboards;
 mod pace;
 mod promql;
 mod tree;
@@ -22,7 +24,7 @@ use pace::Pace;
 pub(crate) use tree::{Difference, check, write};
 
 /// How often Prometheus scrapes unless something else is said.
-pub const DEFAULT_INTERVAL: Duration = Duration::from_secs(15);
+pub(crate) const DEFAULT_INTERVAL: Duration = Duration::from_secs(15);
 
 /// A file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,7 +65,8 @@ impl Wanted {
     /// The files of some kinds.
     pub(crate) fn artifacts(&self, kinds: &[Kind]) -> Vec<Artifact> {
         let of_kind = |kind: &Kind| match kind {
-            Kind::Dashboards | Kind::Rules | Kind::Alertmanager => Vec::new(),
+            Kind::Dashboards => dashboards::artifacts(self),
+            Kind::Rules | Kind::Alertmanager => Vec::new(),
         };
         kinds.iter().flat_map(of_kind).collect()
     }

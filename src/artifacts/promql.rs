@@ -161,6 +161,13 @@ impl<K> Selector<K> {
         self
     }
 
+    /// Only where a label has one of these values.
+    pub(crate) fn among(mut self, label: &str, values: &[&str]) -> Self {
+        self.matchers
+            .push(format!("{label}=~{:?}", values.join("|")));
+        self
+    }
+
     fn text(&self) -> String {
         match self.matchers.as_slice() {
             [] => self.name.clone(),
@@ -175,7 +182,12 @@ impl<K> Selector<K> {
 
     /// Some time ago.
     pub(crate) fn ago(&self, time: Duration) -> Expr {
-        Expr::atom(format!("{} offset {}", self.text(), promql_duration(time)))
+        self.before(Window::Of(time))
+    }
+
+    /// A window ago.
+    pub(crate) fn before(&self, window: Window) -> Expr {
+        Expr::atom(format!("{} offset {}", self.text(), window.text()))
     }
 
     fn over(&self, function: &str, window: Window) -> Expr {
@@ -412,6 +424,14 @@ mod tests {
         assert_eq!(
             panels.gauge(gauge!(RSS_BYTES)).now().text(),
             r#"memory_rss_bytes{job=~"$job", instance=~"$instance"}"#
+        );
+        assert_eq!(
+            scope()
+                .counter(counter!(ALLOCATION_COUNT))
+                .among("operation", &["alloc", "realloc"])
+                .before(Window::Range)
+                .text(),
+            r#"memory_allocation_count_total{operation=~"alloc|realloc"} offset $__range"#
         );
     }
 
