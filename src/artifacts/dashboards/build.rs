@@ -9,7 +9,7 @@ use super::field::{
     Timeline, Unit, Visibility,
 };
 use super::model::{Format, Organize, Panel, Target, Transformation};
-use super::visual::{ColorMode, TextMode, Visual};
+use super::visual::{TextMode, Visual};
 
 /// The colours of the severities of a leak, in the order of [`SEVERITIES`].
 const SEVERITY_COLOURS: [Colour; SEVERITIES.len()] =
@@ -61,19 +61,12 @@ impl Column {
 impl Panel {
     /// The number, coloured.
     pub(super) fn stat(title: &'static str) -> Self {
-        Self::new(title, Visual::stat(ColorMode::Background, TextMode::Value)).size(4, 4)
+        Self::new(title, Visual::stat(TextMode::Value)).size(4, 4)
     }
 
     /// The number, coloured, and whose it is.
     pub(super) fn named_stat(title: &'static str) -> Self {
-        let visual = Visual::stat(ColorMode::Background, TextMode::ValueAndName);
-        Self::new(title, visual).size(4, 4)
-    }
-
-    /// Numbers side by side, with their names, each in its own colour.
-    pub(super) fn stats(title: &'static str) -> Self {
-        let visual = Visual::stat(ColorMode::Value, TextMode::ValueAndName);
-        Self::new(title, visual).size(8, 4)
+        Self::new(title, Visual::stat(TextMode::ValueAndName)).size(4, 4)
     }
 
     pub(super) fn timeseries(title: &'static str) -> Self {
@@ -257,12 +250,17 @@ impl Panel {
         bars.from_zero().decimals(0)
     }
 
-    /// Each severity in its colour, where a series bears its name.
+    /// Each severity in its colour, where a series bears its name. A number of 0 is green all the same.
     pub(super) fn by_severity(self) -> Self {
+        let is_number = matches!(self.visual, Visual::Stat(_));
         let severities = SEVERITIES.iter().zip(SEVERITY_COLOURS);
         severities.fold(self, |panel, (severity, colour)| {
-            let colour = Property::Color(FieldColor::fixed(colour));
-            panel.except(Override::column(severity, vec![colour]))
+            let properties = if is_number {
+                Property::from_one(colour)
+            } else {
+                vec![Property::Color(FieldColor::fixed(colour))]
+            };
+            panel.except(Override::column(severity, properties))
         })
     }
 
@@ -272,6 +270,16 @@ impl Panel {
             matcher: Matcher::ByPattern(pattern.to_owned()),
             properties: vec![Property::Color(FieldColor::fixed(colour))],
         })
+    }
+}
+
+impl Property {
+    /// Green at 0, and a colour from 1 on.
+    pub(super) fn from_one(colour: Colour) -> Vec<Self> {
+        vec![
+            Self::Color(FieldColor::Thresholds),
+            Self::Thresholds(Thresholds::rising(Colour::Green, [(colour, 1.0)])),
+        ]
     }
 }
 

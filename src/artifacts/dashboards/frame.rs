@@ -80,7 +80,7 @@ impl<'a> Frame<'a> {
         dashboard.links = vec![DashboardLink::to_tagged(TAGS)];
         dashboard.templating.list = variables;
         dashboard.annotations.list = vec![Annotation::firing(&self.instances.firing().now())];
-        dashboard.panels = layout(rows, &promql_duration(self.wanted.interval));
+        dashboard.panels = layout(rows, &promql_duration(interval(self.wanted)));
         dashboard
     }
 
@@ -198,6 +198,16 @@ impl<'a> Frame<'a> {
                 (Colour::Red, self.threshold(Threshold::LeakMbPerHour)),
             ],
         )
+    }
+}
+
+/// How often series come in, by which Grafana chooses the windows of rates: where they are pushed, no window must be too short for that.
+pub(super) fn interval(wanted: &Wanted) -> Duration {
+    let pace = wanted.pace();
+    if wanted.config.otlp.enabled {
+        pace.scrape().max(pace.push())
+    } else {
+        pace.scrape()
     }
 }
 

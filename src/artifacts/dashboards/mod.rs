@@ -141,6 +141,16 @@ mod tests {
     }
 
     #[test]
+    fn who_pushes_has_windows_for_it() {
+        let mut config = Config::production();
+        config.otlp.enabled = true;
+        let files = made(config);
+        assert!(files[0].contents.contains(r#""interval": "1m""#));
+        assert!(!files[0].contents.contains(r#""interval": "30s""#));
+        assert!(files[4].contents.contains("timeInterval: 1m"));
+    }
+
+    #[test]
     fn clicks_lead_to_the_exporter_as_it_is_reached() {
         let mut config = Config::production();
         config.alerts.links.exporter = "https://{instance}/memory/".to_owned();

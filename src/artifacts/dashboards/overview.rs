@@ -4,7 +4,7 @@ use crate::artifacts::promql::{Expr, Window, counter, gauge};
 use crate::catalog::AlertSeverity;
 
 use super::build::Column;
-use super::field::{Cell, Colour, FieldColor, Mapping, Override, Property, Thresholds, Unit};
+use super::field::{Cell, Colour, Mapping, Override, Property, Thresholds, Unit};
 use super::frame::{Frame, Row, or_none};
 use super::links::{Clicked, Known, alert_list, leaks};
 use super::model::{Dashboard, Panel, Uid};
@@ -98,19 +98,13 @@ fn firing(frame: &Frame<'_>) -> Panel {
         let alerts = frame.instances.firing();
         or_none(alerts.matching("severity", severity.as_str()).now().sum())
     };
-    let from_one = |colour: Colour| {
-        vec![
-            Property::Color(FieldColor::Thresholds),
-            Property::Thresholds(Thresholds::rising(Colour::Green, [(colour, 1.0)])),
-        ]
-    };
-    let panel = Panel::stats("Firing alerts")
+    let panel = Panel::named_stat("Firing alerts")
         .size(6, 4)
         .query(&of(AlertSeverity::Critical), "critical")
         .query(&of(AlertSeverity::Warning), "warning")
         .unit(Unit::Number)
-        .except(Override::query('A', from_one(Colour::Red)))
-        .except(Override::query('B', from_one(Colour::Orange)))
+        .except(Override::query('A', Property::from_one(Colour::Red)))
+        .except(Override::query('B', Property::from_one(Colour::Orange)))
         .links([alert_list()])
         .about(
             "Memory alerts that fire now; green zeros mean all is well, if instances report at \
@@ -121,7 +115,7 @@ fn firing(frame: &Frame<'_>) -> Panel {
     match frame.silent_jobs() {
         Some(silent) => panel
             .query(&silent, "silent jobs")
-            .except(Override::query('C', from_one(Colour::Orange))),
+            .except(Override::query('C', Property::from_one(Colour::Orange))),
         None => panel,
     }
 }

@@ -5,6 +5,8 @@ use serde::Serialize;
 use crate::artifacts::pace::promql_duration;
 use crate::artifacts::{Artifact, Wanted, generated};
 
+use super::frame::interval;
+
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Providers {
@@ -84,7 +86,7 @@ pub(super) fn artifacts(wanted: &Wanted) -> [Artifact; 2] {
             is_default: true,
             json_data: JsonData {
                 http_method: "POST",
-                time_interval: promql_duration(wanted.interval),
+                time_interval: promql_duration(interval(wanted)),
             },
         }],
     };

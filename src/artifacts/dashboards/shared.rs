@@ -58,7 +58,8 @@ pub(super) fn main_suspect(frame: &Frame<'_>, among: &Scope) -> Panel {
 /// Open suspects, by severity.
 pub(super) fn open_suspects(frame: &Frame<'_>) -> Panel {
     let suspects = frame.now(gauge!(LEAK_SUSPECTS)).sum_by(&["severity"]);
-    Panel::stats("Open leak suspects")
+    Panel::named_stat("Open leak suspects")
+        .size(8, 4)
         .query(&suspects, "{{severity}}")
         .unit(Unit::Number)
         .by_severity()
@@ -81,7 +82,6 @@ pub(super) fn leak_growth(frame: &Frame<'_>) -> Panel {
     Panel::named_stat("Leak growth, MB per hour")
         .query(&worst(growth), "{{instance}}")
         .unit(Unit::Megabytes)
-        .decimals(0)
         .thresholds(frame.leak_growth())
         .mapped(no_leak())
         .links([

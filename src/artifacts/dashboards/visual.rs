@@ -21,7 +21,7 @@ pub(super) enum Visual {
 #[serde(rename_all = "camelCase")]
 pub(super) struct Stat {
     reduce_options: ReduceOptions,
-    color_mode: ColorMode,
+    color_mode: &'static str,
     graph_mode: &'static str,
     text_mode: TextMode,
     justify_mode: &'static str,
@@ -92,14 +92,6 @@ struct ReduceOptions {
     calcs: [&'static str; 1],
     fields: &'static str,
     values: bool,
-}
-
-/// What is coloured.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum ColorMode {
-    Background,
-    Value,
 }
 
 /// What is written.
@@ -196,11 +188,11 @@ const ALL_SORTED: Tooltip = Tooltip {
 };
 
 impl Visual {
-    /// A number, or some.
-    pub(super) fn stat(color_mode: ColorMode, text_mode: TextMode) -> Self {
+    /// A number, or some, each upon its colour.
+    pub(super) fn stat(text_mode: TextMode) -> Self {
         Self::Stat(Stat {
             reduce_options: LAST,
-            color_mode,
+            color_mode: "background",
             graph_mode: "none",
             text_mode,
             justify_mode: "auto",
