@@ -3,8 +3,9 @@
 use crate::artifacts::promql::{Expr, Window, counter, gauge, histogram};
 use crate::catalog::Threshold;
 
+use super::colour::{Colour, Thresholds};
 use super::cost;
-use super::field::{Colour, Thresholds, Unit};
+use super::field::Unit;
 use super::frame::{Frame, Row};
 use super::links::{Clicked, Known, leaks};
 use super::model::{Dashboard, Panel, Uid};
@@ -178,7 +179,7 @@ fn efficiencies(frame: &Frame<'_>) -> Panel {
             "{{component}} {{instance}}",
         )
         .unit(Unit::Share)
-        .to_one()
+        .zero_to_one()
         .thresholds(Thresholds::rising(
             Colour::Green,
             [(Colour::Orange, frame.threshold(Threshold::Efficiency))],
@@ -217,7 +218,7 @@ fn asked(frame: &Frame<'_>) -> Vec<Panel> {
                 "{{component}} {{instance}}",
             )
             .unit(Unit::BytesPerSecond)
-            .from_zero()
+            .zero_based()
             .no_value("not counted in this process")
             .links([
                 frame.allocation_graph(Clicked::Series),
@@ -232,7 +233,7 @@ fn asked(frame: &Frame<'_>) -> Vec<Panel> {
             .query(&taken.sum_by(&["operation"]), "{{operation}}")
             .query(&given.sum(), "dealloc, all components")
             .unit(Unit::OperationsPerSecond)
-            .from_zero()
+            .zero_based()
             .no_value("not counted in this process")
             .about(
                 "What the program asks of its allocator, exact, over all chosen instances. Many \
@@ -277,7 +278,7 @@ fn standard(frame: &Frame<'_>) -> [Panel; 2] {
             .size(6, 8)
             .query(&frame.now(gauge!(PROCESS_THREADS)), "{{instance}}")
             .unit(Unit::Number)
-            .from_zero()
+            .zero_based()
             .about(
                 "Each thread has a stack and caches of the allocator. A number that only rises \
                  is a leak of threads: look for what starts them.",
@@ -290,7 +291,7 @@ fn standard(frame: &Frame<'_>) -> [Panel; 2] {
             )
             .query(&files, "{{instance}} open files")
             .unit(Unit::Share)
-            .from_zero()
+            .zero_based()
             .about(
                 "CPU, where 100 % is one core, and the used share of the files that may be \
                  open. CPU that rises with memory is often a cache that is searched; near 100 % \
@@ -312,7 +313,7 @@ fn address_space(frame: &Frame<'_>) -> Panel {
             "{{instance}} retained by jemalloc",
         )
         .unit(Unit::Bytes)
-        .from_zero()
+        .zero_based()
         .about(
             "Addresses, not memory: large numbers here are harmless unless RLIMIT_AS is \
                  set. Virtual size that grows without jemalloc's is mappings of the program's \

@@ -3,10 +3,10 @@
 use crate::artifacts::promql::Expr;
 use crate::catalog::SEVERITIES;
 
+use super::colour::{Colour, FieldColor, Number, Thresholds};
 use super::field::{
-    Align, Cell, Colour, Custom, DataLink, DrawStyle, FieldColor, Graph, Mapping, Matcher, Number,
-    Override, Property, Stacking, StackingMode, Table, Thresholds, ThresholdsLook, ThresholdsStyle,
-    Timeline, Unit, Visibility,
+    Align, Cell, Custom, DataLink, DrawStyle, Graph, Mapping, Matcher, Override, Property,
+    Stacking, StackingMode, Table, ThresholdsLook, ThresholdsStyle, Timeline, Unit, Visibility,
 };
 use super::model::{Format, Organize, Panel, Target, Transformation};
 use super::visual::{TextMode, Visual};
@@ -170,15 +170,15 @@ impl Panel {
     }
 
     /// The axis begins at 0.
-    pub(super) fn from_zero(mut self) -> Self {
+    pub(super) fn zero_based(mut self) -> Self {
         self.field_config.defaults.min = Some(Number(0.0));
         self
     }
 
     /// The axis goes from 0 to 1.
-    pub(super) fn to_one(mut self) -> Self {
+    pub(super) fn zero_to_one(mut self) -> Self {
         self.field_config.defaults.max = Some(Number(1.0));
-        self.from_zero()
+        self.zero_based()
     }
 
     /// Lines in a graph, colours elsewhere.
@@ -238,7 +238,7 @@ impl Panel {
             graph.stacking = Stacking::of(mode);
             graph.fill_opacity = 25;
         });
-        stacked.from_zero()
+        stacked.zero_based()
     }
 
     /// Bars: things that happen, not levels.
@@ -247,7 +247,7 @@ impl Panel {
             graph.draw_style = DrawStyle::Bars;
             graph.fill_opacity = 80;
         });
-        bars.from_zero().decimals(0)
+        bars.zero_based().decimals(0)
     }
 
     /// Each severity in its colour, where a series bears its name. A number of 0 is green all the same.
@@ -267,7 +267,7 @@ impl Panel {
     /// A colour for the series whose name matches.
     pub(super) fn colour_where(self, pattern: &str, colour: Colour) -> Self {
         self.except(Override {
-            matcher: Matcher::ByPattern(pattern.to_owned()),
+            matcher: Matcher::Pattern(pattern.to_owned()),
             properties: vec![Property::Color(FieldColor::fixed(colour))],
         })
     }

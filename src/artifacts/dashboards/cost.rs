@@ -2,7 +2,8 @@
 
 use crate::artifacts::promql::{Window, counter, gauge};
 
-use super::field::{Colour, Mapping, Unit};
+use super::colour::Colour;
+use super::field::{Mapping, Unit};
 use super::frame::Frame;
 use super::model::Panel;
 
@@ -24,7 +25,7 @@ pub(super) fn panels(frame: &Frame<'_>) -> Vec<Panel> {
             .size(8, 8)
             .query(&frame.rate(counter!(EXPORTER_CPU_SECONDS)), "{{instance}}")
             .unit(Unit::Share)
-            .from_zero()
+            .zero_based()
             .about(
                 "CPU time of the exporter's own thread; 100 % is one core. More than a few per \
                  cent for long: scrape less often, or raise allocations.sample_interval.",
@@ -33,7 +34,7 @@ pub(super) fn panels(frame: &Frame<'_>) -> Vec<Panel> {
             .size(8, 8)
             .query(&frame.now(gauge!(EXPORTER_FOOTPRINT_BYTES)), "{{instance}}")
             .unit(Unit::Bytes)
-            .from_zero()
+            .zero_based()
             .about(
                 "What the exporter reserves for counters, samples, history and profiles. It is \
                  bounded by sampling.max_samples and allocations.max_live_samples: lower them \
@@ -48,7 +49,7 @@ pub(super) fn panels(frame: &Frame<'_>) -> Vec<Panel> {
                 "{{collector}}",
             )
             .unit(Unit::Seconds)
-            .from_zero()
+            .zero_based()
             .about(
                 "How long the slowest instance needs for one kind of readings. It adds to the \
                  time of a scrape; tenths of a second point to a machine that is overloaded.",

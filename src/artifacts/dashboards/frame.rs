@@ -8,7 +8,7 @@ use crate::catalog::{
     ALERTS, ALLOCATOR_TOTAL_BYTES, Condition, Counter, Gauge, Over, RSS_BYTES, Threshold,
 };
 
-use super::field::{Colour, Thresholds};
+use super::colour::{Colour, Thresholds};
 use super::head::{Annotation, DashboardLink, Variable};
 use super::model::{Dashboard, Element, GridPos, Panel, RowKind, RowPanel};
 

@@ -6,7 +6,8 @@ use crate::artifacts::promql::{Expr, Window, counter, gauge, histogram};
 use crate::catalog::OPERATIONS;
 
 use super::build::Column;
-use super::field::{Colour, FieldColor, LineStyle, Override, Property, Thresholds, Unit};
+use super::colour::{Colour, FieldColor, Thresholds};
+use super::field::{LineStyle, Override, Property, Unit};
 use super::frame::{Frame, Row, gained};
 use super::links::{Clicked, Known, leaks};
 use super::model::{Dashboard, Panel, Uid};
@@ -46,8 +47,9 @@ fn is_it(frame: &Frame<'_>) -> Vec<Panel> {
             .thresholds(Thresholds::all(Colour::Grey))
             .no_value("cannot be told yet")
             .about(format!(
-                "Which part of resident memory grows in the worst instance. Only leak and fragmentation are the program's own doing; \
-                 for retention, POST /metrics/memory/gc gives memory back. {}",
+                "Which part of resident memory grows in the worst instance. What is retained comes \
+                 back with POST /metrics/memory/gc; page cache the kernel takes back itself; the \
+                 others go on until the program changes. {}",
                 verdict::MEANING
             )),
         leak_growth(frame),
@@ -58,7 +60,7 @@ fn is_it(frame: &Frame<'_>) -> Vec<Panel> {
         Panel::timeseries("Leak growth, MB per hour")
             .query(&frame.now(gauge!(LEAK_GROWTH_RATE_MB_H)), "{{instance}}")
             .unit(Unit::Megabytes)
-            .from_zero()
+            .zero_based()
             .thresholds(frame.leak_growth())
             .links([
                 leaks(Clicked::Series, Known::Job),
@@ -85,7 +87,7 @@ fn memory(frame: &Frame<'_>) -> Panel {
         .query(&frame.now(gauge!(LIMIT_BYTES)), "{{instance}} limit")
         .except(Override::query('C', dashed(Colour::Red)))
         .unit(Unit::Bytes)
-        .from_zero()
+        .zero_based()
         .links([frame.growth_graph(Clicked::Series)])
         .about(
             "Heap that rises together with resident memory is live data: a leak or a cache. \
@@ -109,7 +111,7 @@ fn who(frame: &Frame<'_>) -> Vec<Panel> {
         Panel::bar_gauge("Largest suspects by component")
             .query(&sizes.largest(10), "{{component}} {{instance}}")
             .unit(Unit::Bytes)
-            .from_zero()
+            .zero_based()
             .colour(Colour::Orange)
             .no_value("nobody is suspected")
             .links([
@@ -232,7 +234,7 @@ fn what(frame: &Frame<'_>) -> Vec<Panel> {
             )
             .except(Override::query('B', grey))
             .unit(Unit::Bytes)
-            .from_zero()
+            .zero_based()
             .about(
                 "The same hours of the day before in dashed grey. What follows yesterday's \
                  course is the rhythm of the day; what leaves it upwards is new: a leak, a \
@@ -258,7 +260,7 @@ fn sizes(frame: &Frame<'_>) -> Vec<Panel> {
             .query(&opened.largest(10), "{{instance}}")
             .unit(Unit::Number)
             .decimals(0)
-            .from_zero()
+            .zero_based()
             .colour(Colour::Blue)
             .links([frame.leak_report(Clicked::Series)])
             .about(

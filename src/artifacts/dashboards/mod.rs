@@ -9,11 +9,12 @@
 //! | `frame.rs` | the head and the rows of all; thresholds as colours |
 //! | `build.rs` | what each kind of panel looks like, and what can be said of one |
 //! | `links.rs` | where a click leads |
-//! | `model.rs`, `head.rs`, `field.rs`, `visual.rs` | Grafana's model: wrong words do not compile |
+//! | `model.rs`, `head.rs`, `field.rs`, `colour.rs`, `visual.rs` | Grafana's model: wrong words do not compile |
 //! | `provisioning.rs` | the files that make Grafana load them |
 
 mod allocator;
 mod build;
+mod colour;
 mod cost;
 mod field;
 mod frame;

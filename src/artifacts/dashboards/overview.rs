@@ -4,7 +4,8 @@ use crate::artifacts::promql::{Expr, Window, counter, gauge};
 use crate::catalog::AlertSeverity;
 
 use super::build::Column;
-use super::field::{Cell, Colour, Mapping, Override, Property, Thresholds, Unit};
+use super::colour::{Colour, Thresholds};
+use super::field::{Cell, Mapping, Override, Property, Unit};
 use super::frame::{Frame, Row, or_none};
 use super::links::{Clicked, Known, alert_list, leaks};
 use super::model::{Dashboard, Panel, Uid};
@@ -17,7 +18,7 @@ pub(super) fn dashboard(frame: &Frame<'_>) -> Dashboard {
     let head = Dashboard::new(
         Uid::Overview,
         "Memory / Overview",
-        "Start here when you are called: the first two rows say whether it is bad, how bad, how long there is and who it is. Click a \
+        "Start here when you are called: the first two lines say whether it is bad, how bad, how long there is and who it is. Click a \
          value to see the leaks of its instance. Links to an exporter's own pages work where that exporter answers you: without \
          authentication it shows stacks to its own machine only.",
         "now-3h",
@@ -128,7 +129,7 @@ fn which(frame: &Frame<'_>) -> Vec<Panel> {
         Panel::timeseries("Resident memory")
             .query(&frame.now(gauge!(RSS_BYTES)), "{{instance}}")
             .unit(Unit::Bytes)
-            .from_zero()
+            .zero_based()
             .thresholds(frame.usage())
             .links([
                 leaks(Clicked::Series, Known::Job),
@@ -225,7 +226,7 @@ fn limits(frame: &Frame<'_>) -> Vec<Panel> {
         Panel::timeseries("Share of the limit")
             .query(&frame.used_share(), "{{instance}}")
             .unit(Unit::Share)
-            .to_one()
+            .zero_to_one()
             .thresholds(frame.share())
             .no_value("no limit")
             .links([leaks(Clicked::Series, Known::Job)])
@@ -237,7 +238,7 @@ fn limits(frame: &Frame<'_>) -> Vec<Panel> {
         Panel::timeseries("Waiting for memory")
             .query(&waiting, "{{instance}} {{kind}}")
             .unit(Unit::Share)
-            .from_zero()
+            .zero_based()
             .thresholds(Thresholds::rising(
                 Colour::Green,
                 [

@@ -2,7 +2,8 @@
 
 use crate::artifacts::promql::{Expr, Scope, Window, gauge, histogram};
 
-use super::field::{Colour, Mapping, Thresholds, Unit};
+use super::colour::{Colour, Thresholds};
+use super::field::{Mapping, Unit};
 use super::frame::{Frame, gained};
 use super::links::{Clicked, Known, leaks};
 use super::model::Panel;

@@ -3,7 +3,8 @@
 use crate::artifacts::promql::{Expr, gauge};
 use crate::catalog::Verdict;
 
-use super::field::{Colour, Mapping};
+use super::colour::Colour;
+use super::field::Mapping;
 use super::frame::Frame;
 
 /// The states from harmless to bad: the worst of some instances is the highest.
