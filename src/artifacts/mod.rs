@@ -5,6 +5,7 @@
 //!
 //! | file | holds |
 //! |---|---|
+//! | `dashboards/` | dashboards for Grafana |
 //! | `pace.rs` | how often series come in, and what that does to every time in a rule |
 //! | `promql.rs` | expressions, built from definitions |
 //! | `rules/` | rules for Prometheus, and their tests |
@@ -14,6 +15,7 @@
 //! | `tree.rs` | files, compared with those in a directory, or written there |
 
 mod alertmanager;
+mod dashboards;
 mod pace;
 mod promql;
 mod rules;
@@ -88,7 +90,7 @@ impl Wanted {
         let of_kind = |kind: &Kind| match kind {
             Kind::Rules => rules::artifacts(self),
             Kind::Alertmanager => alertmanager::artifacts(self),
-            Kind::Dashboards => Vec::new(),
+            Kind::Dashboards => dashboards::artifacts(self),
         };
         kinds.iter().flat_map(of_kind).collect()
     }

@@ -164,6 +164,13 @@ impl<K> Selector<K> {
         self
     }
 
+    /// Only where a label has one of these values.
+    pub(crate) fn among(mut self, label: &str, values: &[&str]) -> Self {
+        let values = quoted(&values.join("|"));
+        self.matchers.push(format!("{label}=~{values}"));
+        self
+    }
+
     fn text(&self) -> String {
         match self.matchers.as_slice() {
             [] => self.name.clone(),
@@ -178,7 +185,12 @@ impl<K> Selector<K> {
 
     /// Some time ago.
     pub(crate) fn ago(&self, time: Duration) -> Expr {
-        Expr::atom(format!("{} offset {}", self.text(), compact(time)))
+        self.before(Window::Of(time))
+    }
+
+    /// A window ago.
+    pub(crate) fn before(&self, window: Window) -> Expr {
+        Expr::atom(format!("{} offset {}", self.text(), window.text()))
     }
 
     fn over(&self, function: &str, window: Window) -> Expr {
@@ -303,10 +315,6 @@ impl Expr {
         self.operation("<", Binding::Comparison, right)
     }
 
-    pub(crate) fn plus(self, right: Self) -> Self {
-        self.operation("+", Binding::Sum, right)
-    }
-
     pub(crate) fn minus(self, right: Self) -> Self {
         self.operation("-", Binding::Sum, right)
     }
@@ -338,14 +346,6 @@ impl Expr {
 
     pub(crate) fn sum(self) -> Self {
         self.aggregated("sum")
-    }
-
-    pub(crate) fn max(self) -> Self {
-        self.aggregated("max")
-    }
-
-    pub(crate) fn min(self) -> Self {
-        self.aggregated("min")
     }
 
     pub(crate) fn count(self) -> Self {
@@ -418,6 +418,14 @@ mod tests {
             panels.gauge(gauge!(RSS_BYTES)).now().text(),
             r#"memory_rss_bytes{job=~"$job", instance=~"$instance"}"#
         );
+        assert_eq!(
+            scope()
+                .counter(counter!(ALLOCATION_COUNT))
+                .among("operation", &["alloc", "realloc"])
+                .before(Window::Range)
+                .text(),
+            r#"memory_allocation_count_total{operation=~"alloc|realloc"} offset $__range"#
+        );
     }
 
     #[test]
@@ -435,8 +443,8 @@ mod tests {
                 "memory_rss_bytes - (memory_heap_bytes - 1)",
             ),
             (
-                rss().plus(heap().times(one())).above(one()),
-                "memory_rss_bytes + memory_heap_bytes * 1 > 1",
+                rss().minus(heap().times(one())).above(one()),
+                "memory_rss_bytes - memory_heap_bytes * 1 > 1",
             ),
             (
                 rss().above(Expr::quantity(5.0 * MB, Quantity::Bytes)),

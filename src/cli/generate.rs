@@ -167,9 +167,10 @@ fn readme(directory: &Path, wanted: &Wanted) -> Result<Artifact, String> {
 
 fn interval(text: &str) -> Result<humantime::Duration, String> {
     let within = Duration::from_secs(1)..=Duration::from_secs(3_600);
-    text.parse::<humantime::Duration>()
+    humantime::parse_duration(text)
         .ok()
         .filter(|interval| within.contains(interval) && interval.subsec_nanos() == 0)
+        .map(humantime::Duration::from)
         .ok_or_else(|| "allowed: whole seconds from 1s to 1h, such as 15s".to_owned())
 }
 

@@ -9,6 +9,7 @@ mod cli; // the binary: flags, exit codes, signals, foreign processes
 mod client; // not tests: the least HTTP client
 mod collectors; // readings from trees of our own making: procfs, control groups v1 and v2
 mod config; // profiles, overlays, and every mistake at once
+mod dashboards; // what the committed dashboards ask and show, without a Grafana
 mod embedding;
 mod evidence; // profiles on disk from before the last restart
 mod profiles; // profiles and flame graphs: parameters, formats, who may see them, one at a time

@@ -14,7 +14,8 @@ use crate::panels;
 use crate::programs::Server;
 use crate::service::{Service, binary};
 
-/// Of the services, and with that of rules and dashboards. The leak is above every threshold; a limit is in sight.
+/// Of the services, and with that of rules and dashboards. The leak is above every threshold; a limit is in sight. What is critical lies
+/// close above what is worth a warning: it fires sooner, since it is held for a shorter time.
 const CONFIG: &str = "
 sampling: {interval: 1s}
 allocations: {sample_interval: 16KiB}
@@ -22,7 +23,7 @@ leaks: {warm_up: 2s, window: 10s, close_after: 8s}
 limits: {memory: 2GiB}
 otlp: {interval: 1s, protocol: http/protobuf}
 alerts:
-  thresholds: {usage_warning_mb: 120, usage_critical_mb: 125, growth_critical_mb_per_s: 1.5, efficiency: 0.99, exhaustion_used_ratio: 0.02}
+  thresholds: {usage_warning_mb: 120, usage_critical_mb: 121, growth_warning_mb_per_s: 1.4, growth_critical_mb_per_s: 1.5, efficiency: 0.99, exhaustion_used_ratio: 0.02}
   links: {dashboard: https://grafana.example.org, runbook: https://wiki.example.org/memory}
 ";
 const SHORTEN: &str = "60";
