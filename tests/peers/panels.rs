@@ -17,21 +17,19 @@ fn now() -> Duration {
     now.expect("a time after 1970")
 }
 
-/// What a service used a day ago, in OpenMetrics: there is a panel that compares with it.
-pub(crate) fn yesterday(job: &str, instance: &str) -> String {
+/// What services used a day ago, by job and instance, in OpenMetrics: there is a panel that compares with it.
+pub(crate) fn yesterday(services: [(&str, &str); 2]) -> String {
     let name = RSS_BYTES.series("");
-    let times =
-        (0..60).map(|step| now() - DAY - Duration::from_secs(300) + 15 * Duration::from_secs(step));
-    let samples = times.map(|time| {
-        format!(
-            "{name}{{job={job:?},instance={instance:?}}} 1e8 {}\n",
-            time.as_secs()
-        )
+    let begin = now() - DAY - Duration::from_secs(300);
+    let samples = services.into_iter().flat_map(|(job, instance)| {
+        let name = &name;
+        (0..60).map(move |step| {
+            let time = (begin + step * Duration::from_secs(15)).as_secs();
+            format!("{name}{{job={job:?},instance={instance:?}}} 1e8 {time}\n")
+        })
     });
-    format!(
-        "# TYPE {name} gauge\n{}# EOF\n",
-        samples.collect::<String>()
-    )
+    let samples: String = samples.collect();
+    format!("# TYPE {name} gauge\n{samples}# EOF\n")
 }
 
 /// Every query of every panel below `dashboards` gives something of `job`, and Prometheus has no remark on it.
@@ -75,7 +73,7 @@ fn asked(prometheus: &str, target: &Value, job: &str) -> Result<(), String> {
     let query = [
         ("$__rate_interval", "5s"),
         ("$__interval", "1s"),
-        ("$__range", "60s"),
+        ("$__range", "10m"),
         ("$job", job),
         ("$instance", ".+"),
         ("$component", ".+"),

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use crate::artifacts::Wanted;
 use crate::artifacts::promql::{Expr, Scope, Selector, Window, counter, gauge};
-use crate::catalog::compact;
 use crate::catalog::{
     ALERTS, ALLOCATOR_TOTAL_BYTES, Condition, Counter, Gauge, Over, RSS_BYTES, Threshold,
 };
@@ -81,7 +80,7 @@ impl<'a> Frame<'a> {
         dashboard.links = vec![DashboardLink::to_tagged(TAGS)];
         dashboard.templating.list = variables;
         dashboard.annotations.list = vec![Annotation::firing(&self.instances.firing().now())];
-        dashboard.panels = layout(rows, &compact(interval(self.wanted)));
+        dashboard.panels = layout(rows, &interval(self.wanted));
         dashboard
     }
 
@@ -202,14 +201,16 @@ impl<'a> Frame<'a> {
     }
 }
 
-/// How often series come in, by which Grafana chooses the windows of rates: where they are pushed, no window must be too short for that.
-pub(super) fn interval(wanted: &Wanted) -> Duration {
+/// How often series come in, by which Grafana chooses the windows of rates: where they are pushed, no window must be too short for that. It is
+/// written with one unit, as Grafana reads no more.
+pub(super) fn interval(wanted: &Wanted) -> String {
     let pace = wanted.pace();
-    if wanted.config.otlp.enabled {
+    let interval = if wanted.config.otlp.enabled {
         pace.scrape().max(pace.push())
     } else {
         pace.scrape()
-    }
+    };
+    format!("{}s", interval.as_secs_f64().ceil())
 }
 
 /// By how much a counter rose, where what was not there before counts in full: a series that is born at 1 has risen by 1, which no two

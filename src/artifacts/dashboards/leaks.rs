@@ -11,7 +11,7 @@ use super::field::{LineStyle, Override, Property, Unit};
 use super::frame::{Frame, Row, gained};
 use super::links::{Clicked, Known, leaks};
 use super::model::{Dashboard, Panel, Uid};
-use super::shared::{held, leak_growth, main_suspect, open_suspects, time_to_limit};
+use super::shared::{held, leak_growth, main_suspect, open_suspects, suspected, time_to_limit};
 use super::verdict;
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -97,19 +97,17 @@ fn memory(frame: &Frame<'_>) -> Panel {
 }
 
 fn who(frame: &Frame<'_>) -> Vec<Panel> {
-    let sizes = gained(
-        &frame.components.sum(histogram!(LEAK_SIZE_BYTES)),
-        Window::Range,
-    );
-    let sizes = sizes.sum_by(&COMPONENT).above(Expr::number(0.0));
     let growth = frame
         .components
         .gauge(gauge!(ALLOCATOR_TOTAL_BYTES))
         .slope(frame.window(15 * MINUTE));
     let suspects = frame.now(gauge!(LEAK_SUSPECTS)).sum_by(&["severity"]);
     vec![
-        Panel::bar_gauge("Largest suspects by component")
-            .query(&sizes.largest(10), "{{component}} {{instance}}")
+        Panel::bar_gauge("Held by open suspects")
+            .query(
+                &suspected(&frame.components).largest(10),
+                "{{component}} {{instance}}",
+            )
             .unit(Unit::Bytes)
             .zero_based()
             .colour(Colour::Orange)
@@ -120,9 +118,9 @@ fn who(frame: &Frame<'_>) -> Vec<Panel> {
                 frame.leak_report(Clicked::Series),
             ])
             .about(
-                "Size of the leak suspects of each component within the time shown, each \
-                 counted when it is opened and again when it becomes worse. Begin with the \
-                 longest bar: a click narrows everything here to that component.",
+                "Live bytes of the leak suspects of each component that are open now. Begin \
+                 with the longest bar: a click narrows everything here to that component, or \
+                 leads to the lines of code.",
             ),
         Panel::timeseries("Growth of held memory by component")
             .size(8, 9)
@@ -179,7 +177,7 @@ fn suspects_table(frame: &Frame<'_>) -> Panel {
         frame.component_graph(Clicked::Row),
         frame.leak_report(Clicked::Row),
     ];
-    Panel::table("Suspects", "Size", &labels, columns)
+    Panel::table("Suspects in the time shown", "Size", &labels, columns)
         .except(Override::column("component", vec![Property::Links(links)]))
         .except(Override::severities("severity"))
         .no_value("nobody is suspected")

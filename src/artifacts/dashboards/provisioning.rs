@@ -3,7 +3,6 @@
 use serde::Serialize;
 
 use crate::artifacts::{Artifact, GENERATED, Wanted, document};
-use crate::catalog::compact;
 
 use super::frame::interval;
 
@@ -86,7 +85,7 @@ pub(super) fn artifacts(wanted: &Wanted) -> [Artifact; 2] {
             is_default: true,
             json_data: JsonData {
                 http_method: "POST",
-                time_interval: compact(interval(wanted)),
+                time_interval: interval(wanted),
             },
         }],
     };

@@ -1,10 +1,10 @@
 //! Panels that stand on more than one dashboard.
 
-use crate::artifacts::promql::{Expr, Scope, Window, gauge, histogram};
+use crate::artifacts::promql::{Expr, Scope, gauge};
 
 use super::colour::{Colour, Thresholds};
 use super::field::{Mapping, Unit};
-use super::frame::{Frame, gained};
+use super::frame::Frame;
 use super::links::{Clicked, Known, leaks};
 use super::model::Panel;
 
@@ -32,12 +32,9 @@ pub(super) fn time_to_limit(frame: &Frame<'_>) -> Panel {
         )
 }
 
-/// Whose suspects are the largest, among some series.
+/// Whose suspects hold most, among some series.
 pub(super) fn main_suspect(frame: &Frame<'_>, among: &Scope) -> Panel {
-    let sizes = gained(&among.sum(histogram!(LEAK_SIZE_BYTES)), Window::Range);
-    let by_component = sizes
-        .sum_by(&["job", "instance", "component"])
-        .above(Expr::number(0.0));
+    let by_component = suspected(among);
     Panel::named_stat("Main suspect")
         .size(4, 4)
         .query(&by_component.largest(1), "{{component}} of {{instance}}")
@@ -50,10 +47,17 @@ pub(super) fn main_suspect(frame: &Frame<'_>, among: &Scope) -> Panel {
             frame.leak_report(Clicked::Series),
         ])
         .about(
-            "The component whose leak suspects were the largest within the time shown; a \
-             suspect counts when it is opened and again each time it becomes worse. The leak \
-             report names the line of code.",
+            "The component whose open leak suspects hold most. The leak report names the \
+             lines of code; the flame graph shows by which ways they are reached. Nobody is \
+             what you want.",
         )
+}
+
+/// What the open suspects of each component hold, where there are any.
+pub(super) fn suspected(among: &Scope) -> Expr {
+    let held = among.gauge(gauge!(LEAK_SUSPECT_BYTES)).now();
+    held.sum_by(&["job", "instance", "component"])
+        .above(Expr::number(0.0))
 }
 
 /// Open suspects, by severity.
