@@ -49,6 +49,11 @@
 //! `analysis/leak/` judges each line of code by which of its blocks stay (`evidence.rs`), follows what it suspects (`follow.rs`) and groups what
 //! has one cause (`detector.rs`); `watch/leaks.rs` turns that into numbers for the snapshot, a report for `GET /metrics/memory/leaks`, and
 //! lines in the log; near the memory limit `watch/evidence.rs` has it written to disk with a profile, where the next process finds it.
+//!
+//! The life of one alert: `catalog/alerts.rs` says what must be so, for how long, and what is said then; the configuration gives the number.
+//! `artifacts/rules/alerting.rs` makes an expression of it, `scenes.rs` makes up series at the threshold, beyond it and of everything that
+//! resembles it, and `rehearsal.rs` works out from the definition when it must fire in them: that is what promtool asks of the expression.
+//! Alertmanager's configuration, the runbook, the lines in the dashboards and the table in the README come from the same definition.
 
 /// The examples of the README, compiled as tests.
 #[cfg(doctest)]

@@ -133,8 +133,8 @@ mod tests {
             (Quantity::BytesPerSecond, 1_153_433.6, "1.1MiB/s"),
             (Quantity::MbPerHour, 60.04, "60.0 MB/h"),
             (Quantity::Ratio, 0.4, "40%"),
-            (Quantity::Ratio, 0.012_345, "1.234%"),
-            (Quantity::Ratio, 0.000_123_45, "0.01235%"),
+            (Quantity::Ratio, 0.012_346, "1.235%"),
+            (Quantity::Ratio, 0.000_123_46, "0.01235%"),
             (Quantity::Count, 1.02, "1"),
         ] {
             assert_eq!(quantity.written(number), text);

@@ -33,7 +33,7 @@ alerts:
 const SHORTEN: &str = "120";
 /// 3 MB a second.
 const MB_PER_HOUR: &str = "10800";
-const LEAK_SECONDS: &str = "100";
+const LEAK_SECONDS: &str = "80";
 /// By scrape, and by push.
 const JOBS: [&str; 2] = ["scraped", "pushed"];
 /// The instance that pushes and leaks.
@@ -303,13 +303,18 @@ fn a_leak_is_paged_once_by_scrape_and_by_push_and_is_over_when_it_stops() {
         }
     }
 
-    // The leak is over.
-    for job in JOBS {
-        for name in ["MemoryGrowth", "MemoryUsageHigh", "MemoryLeak"] {
-            patiently(&format!("the end of {name} of {job}"), || {
-                watch.told(job, name, "critical", "resolved")
-            });
-        }
+    // The leak is over; the allocator keeps what it held until it is told to give it back, as the runbook says.
+    let is_over = |job: &str, name: &str| {
+        patiently(&format!("the end of {name} of {job}"), || {
+            watch.told(job, name, "critical", "resolved")
+        });
+    };
+    JOBS.iter().for_each(|job| is_over(job, "MemoryGrowth"));
+    for address in [&scraped.address, &pushed.address] {
+        http::post_json(&format!("http://{address}/metrics/memory/gc"), &json!({}));
+    }
+    for name in ["MemoryUsageHigh", "MemoryLeak"] {
+        JOBS.iter().for_each(|job| is_over(job, name));
     }
     // A job that pushes ends, and is missed.
     pushed.program.terminate();

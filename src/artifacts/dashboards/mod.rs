@@ -148,9 +148,9 @@ mod tests {
         let mut config = Config::production();
         config.otlp.enabled = true;
         let files = made(config);
-        assert!(files[0].contents.contains(r#""interval": "1m""#));
+        assert!(files[0].contents.contains(r#""interval": "60s""#));
         assert!(!files[0].contents.contains(r#""interval": "30s""#));
-        assert!(files[4].contents.contains("timeInterval: 1m"));
+        assert!(files[4].contents.contains("timeInterval: 60s"));
     }
 
     #[test]

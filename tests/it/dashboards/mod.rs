@@ -198,7 +198,7 @@ fn violations() -> Vec<(&'static str, (&'static str, &'static str), Value)> {
         ),
         (
             "kinds",
-            ("Suspects", "/transformations/0/id"),
+            ("Suspects in the time shown", "/transformations/0/id"),
             json!("join"),
         ),
         (
