@@ -5,6 +5,7 @@
 //!
 //! | file | holds |
 //! |---|---|
+//! | `board.rs` | which dashboards there are, and which one an alert leads to |
 //! | `dashboards/` | dashboards for Grafana |
 //! | `pace.rs` | how often series come in, and what that does to every time in a rule |
 //! | `promql.rs` | expressions, built from definitions |
@@ -15,6 +16,7 @@
 //! | `tree.rs` | files, compared with those in a directory, or written there |
 
 mod alertmanager;
+mod board;
 mod dashboards;
 mod pace;
 mod promql;
@@ -27,7 +29,6 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::catalog::{AlertDef, Condition, Group, Over};
 use crate::config::{Config, Profile};
 
 use pace::Pace;
@@ -93,49 +94,6 @@ impl Wanted {
             Kind::Dashboards => dashboards::artifacts(self),
         };
         kinds.iter().flat_map(of_kind).collect()
-    }
-}
-
-/// A dashboard that an alert leads to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Board {
-    Overview,
-    Leaks,
-    Allocator,
-}
-
-impl Board {
-    /// What its address ends in.
-    fn uid(self) -> &'static str {
-        match self {
-            Self::Overview => "memory-overview",
-            Self::Leaks => "memory-leaks",
-            Self::Allocator => "memory-allocator",
-        }
-    }
-
-    fn title(self) -> &'static str {
-        match self {
-            Self::Overview => "Memory / Overview",
-            Self::Leaks => "Memory / Leaks",
-            Self::Allocator => "Memory / Allocator",
-        }
-    }
-
-    /// The one that shows what `alert` is about.
-    fn of_alert(alert: &AlertDef) -> Self {
-        match alert.condition {
-            Condition::Silent { .. } => Self::Overview,
-            Condition::Level { metric, .. } if metric.def().group == Group::Allocations => {
-                Self::Allocator
-            }
-            Condition::Level {
-                over: Over::Now, ..
-            } => Self::Overview,
-            Condition::Level { .. } | Condition::Risen { .. } | Condition::Reached { .. } => {
-                Self::Leaks
-            }
-        }
     }
 }
 

@@ -4,13 +4,14 @@ use std::fmt::Write as _;
 
 use crate::catalog::{ALERTS, AlertDef, RUNBOOK, Runbook, compact};
 
-use super::{Artifact, Board, GENERATED, Wanted, rules};
+use super::board::Board;
+use super::{Artifact, GENERATED, Wanted, rules};
 
 pub(super) fn artifact(wanted: &Wanted) -> Artifact {
     let mut text = format!(
         "<!-- {GENERATED} -->\n\n# Runbook of the memory alerts\n\n\
-         `INSTANCE` is the label `instance` of the alert. What shows stacks or changes the process is answered to loopback only, unless \
-         authentication is configured: ask from the machine itself, through `ssh` or `kubectl port-forward`.\n\n\
+         `INSTANCE` is the label `instance` of the alert. What shows stacks or changes the process is answered to \
+         loopback only: ask from the machine itself, through `ssh` or `kubectl port-forward`.\n\n\
          An alert with `origin=\"embedded\"` was sent by the process itself; Alertmanager mutes it when Prometheus sends the same.\n",
     );
     for section in RUNBOOK {

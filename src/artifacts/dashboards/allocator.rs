@@ -1,5 +1,6 @@
 //! Memory / Allocator internals: where the memory is, who asks for it, in which sizes, and what looking at it costs.
 
+use crate::artifacts::board::Board;
 use crate::artifacts::promql::{Expr, Window, counter, gauge, histogram};
 use crate::catalog::Threshold;
 
@@ -8,13 +9,12 @@ use super::cost;
 use super::field::Unit;
 use super::frame::{Frame, Row};
 use super::links::{Clicked, Known, leaks};
-use super::model::{Dashboard, Panel, Uid};
+use super::model::{Dashboard, Panel};
 use super::shared::{held, worst};
 
 pub(super) fn dashboard(frame: &Frame<'_>) -> Dashboard {
     let head = Dashboard::new(
-        Uid::Allocator,
-        "Memory / Allocator internals",
+        Board::Allocator,
         "Where resident memory is when it is not a leak: lost beside live blocks, kept by jemalloc, outside the heap; who asks for \
          memory, how often and in which sizes; and what the exporter itself costs.",
         "now-1h",

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::artifacts::board::Board;
 use crate::artifacts::promql::{Expr, Window, counter, gauge, histogram};
 use crate::catalog::OPERATIONS;
 
@@ -10,7 +11,7 @@ use super::colour::{Colour, FieldColor, Thresholds};
 use super::field::{LineStyle, Override, Property, Unit};
 use super::frame::{Frame, Row, gained};
 use super::links::{Clicked, Known, leaks};
-use super::model::{Dashboard, Panel, Uid};
+use super::model::{Dashboard, Panel};
 use super::shared::{held, leak_growth, main_suspect, open_suspects, suspected, time_to_limit};
 use super::verdict;
 
@@ -22,11 +23,9 @@ const COMPONENT: [&str; 3] = ["job", "instance", "component"];
 
 pub(super) fn dashboard(frame: &Frame<'_>) -> Dashboard {
     let head = Dashboard::new(
-        Uid::Leaks,
-        "Memory / Leak investigation",
+        Board::Leaks,
         "From a process that grows to the component that does it, and by a click to the line of code: bars, lines and rows lead to the \
-         flame graph and to the leak report of the exporter. Those show stacks, which without authentication an exporter does to its own \
-         machine only.",
+         flame graph and to the leak report of the exporter. Those show stacks, which an exporter shows to its own machine only.",
         "now-6h",
     );
     let rows = vec![

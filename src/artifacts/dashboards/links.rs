@@ -1,8 +1,9 @@
 //! Where a click leads: to the leaks of what was clicked, and to the pages of the exporter itself.
 
+use crate::artifacts::board::Board;
+
 use super::field::DataLink;
 use super::frame::Frame;
-use super::model::Uid;
 
 /// What is clicked, which is where labels are found.
 #[derive(Debug, Clone, Copy)]
@@ -33,7 +34,7 @@ impl Clicked {
 pub(super) fn leaks(clicked: Clicked, known: Known) -> DataLink {
     let mut url = format!(
         "/d/{}?${{__url_time_range}}&var-datasource=${{datasource}}&var-job={}&var-instance={}",
-        Uid::Leaks.as_str(),
+        Board::Leaks.uid(),
         clicked.label("job"),
         clicked.label("instance")
     );

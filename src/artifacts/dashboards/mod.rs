@@ -51,7 +51,7 @@ pub(super) fn artifacts(wanted: &Wanted) -> Vec<Artifact> {
 fn file(dashboard: &Dashboard) -> Artifact {
     let json = serde_json::to_string_pretty(dashboard).expect("a dashboard is JSON");
     Artifact {
-        path: format!("dashboards/{}.json", dashboard.uid.as_str()),
+        path: format!("dashboards/{}.json", dashboard.uid.uid()),
         contents: json + "\n",
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use crate::artifacts::board::Board;
 use crate::artifacts::promql::Expr;
 
 use super::field::FieldConfig;
@@ -19,7 +20,7 @@ const SHARED_CROSSHAIR: u8 = 1;
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Dashboard {
-    pub(super) uid: Uid,
+    pub(super) uid: Board,
     pub(super) title: &'static str,
     pub(super) description: String,
     pub(super) tags: &'static [&'static str],
@@ -34,17 +35,6 @@ pub(super) struct Dashboard {
     pub(super) templating: List<Variable>,
     pub(super) annotations: List<Annotation>,
     pub(super) panels: Vec<Element>,
-}
-
-/// The dashboards, by what they are reached at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub(super) enum Uid {
-    #[serde(rename = "memory-overview")]
-    Overview,
-    #[serde(rename = "memory-leaks")]
-    Leaks,
-    #[serde(rename = "memory-allocator")]
-    Allocator,
 }
 
 /// From when until now a dashboard shows.
@@ -158,15 +148,10 @@ pub(super) struct Organize {
 
 impl Dashboard {
     /// Without panels and all that hangs on the configuration.
-    pub(super) fn new(
-        uid: Uid,
-        title: &'static str,
-        description: &str,
-        from: &'static str,
-    ) -> Self {
+    pub(super) fn new(board: Board, description: &str, from: &'static str) -> Self {
         Self {
-            uid,
-            title,
+            uid: board,
+            title: board.title(),
             description: description.to_owned(),
             tags: &[],
             schema_version: SCHEMA_VERSION,
@@ -180,16 +165,6 @@ impl Dashboard {
             templating: List { list: Vec::new() },
             annotations: List { list: Vec::new() },
             panels: Vec::new(),
-        }
-    }
-}
-
-impl Uid {
-    pub(super) fn as_str(self) -> &'static str {
-        match self {
-            Self::Overview => "memory-overview",
-            Self::Leaks => "memory-leaks",
-            Self::Allocator => "memory-allocator",
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Memory / Overview: is it bad, how bad, how long do we have, and who is it.
 
+use crate::artifacts::board::Board;
 use crate::artifacts::promql::{Expr, Window, counter, gauge};
 use crate::catalog::AlertSeverity;
 
@@ -8,7 +9,7 @@ use super::colour::{Colour, Thresholds};
 use super::field::{Cell, Mapping, Override, Property, Unit};
 use super::frame::{Frame, Row, or_none};
 use super::links::{Clicked, Known, alert_list, leaks};
-use super::model::{Dashboard, Panel, Uid};
+use super::model::{Dashboard, Panel};
 use super::shared::{
     INSTANCE, leak_growth, main_suspect, no_leak, open_suspects, time_to_limit, worst,
 };
@@ -16,11 +17,10 @@ use super::verdict;
 
 pub(super) fn dashboard(frame: &Frame<'_>) -> Dashboard {
     let head = Dashboard::new(
-        Uid::Overview,
-        "Memory / Overview",
+        Board::Overview,
         "Start here when you are called: the first two lines say whether it is bad, how bad, how long there is and who it is. Click a \
-         value to see the leaks of its instance. Links to an exporter's own pages work where that exporter answers you: without \
-         authentication it shows stacks to its own machine only.",
+         value to see the leaks of its instance. Links to an exporter's own pages work where that exporter answers you: stacks it \
+         shows to its own machine only.",
         "now-3h",
     );
     let rows = vec![

@@ -7,8 +7,9 @@ use crate::catalog::{ALERTS, AlertDef, Condition, Over, Quantity, Side, compact}
 use crate::config::{Links, Thresholds};
 
 use super::{Alerting, Annotations, Group, Rule};
+use crate::artifacts::board::Board;
 use crate::artifacts::promql::{Expr, Scope, Window, gauge, quoted};
-use crate::artifacts::{Board, Pace, Wanted};
+use crate::artifacts::{Pace, Wanted};
 
 /// How far back the flame graph of an alert shows what grew.
 const GREW_WITHIN: Duration = Duration::from_secs(3600);

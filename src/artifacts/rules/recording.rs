@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use crate::catalog::{
-    ALLOCATION_COUNT, ALLOCATION_SIZE_BYTES, ALLOCATION_TOTAL_BYTES, LEAK_SIZE_BYTES, LIMIT_BYTES,
-    LIMIT_USED_BYTES, MetricDef, OPERATIONS, RSS_BYTES, SEVERITIES, compact,
+    ALLOCATION_COUNT, ALLOCATION_SIZE_BYTES, ALLOCATION_TOTAL_BYTES, LEAK_SUSPECT_BYTES,
+    LIMIT_BYTES, LIMIT_USED_BYTES, MetricDef, OPERATIONS, RSS_BYTES, compact,
 };
 
 use super::alerting::scope;
@@ -16,7 +16,6 @@ use crate::artifacts::promql::{Expr, Scope, Window, counter, gauge, histogram};
 use crate::artifacts::{Pace, Wanted};
 
 const RECENTLY: Duration = Duration::from_secs(300);
-const LATELY: Duration = Duration::from_secs(3600);
 /// How often they are evaluated.
 const EVERY: Duration = Duration::from_secs(30);
 const GIB: f64 = 1_073_741_824.0;
@@ -45,21 +44,16 @@ enum Tried {
         /// What the rule makes of one of them that moves all the time.
         each: f64,
     },
-    /// Series that move by [`RATE`] all the time, through a restart, by their labels.
-    Restart {
-        window: Duration,
-        labels: Vec<Vec<(&'static str, &'static str)>>,
-    },
 }
 
 fn recordings(scope: &Scope, pace: Pace) -> Vec<Recording> {
-    let [recently, lately] = [RECENTLY, LATELY].map(|window| pace.window(window));
+    let recently = pace.window(RECENTLY);
     let rss = scope.gauge(gauge!(RSS_BYTES));
     let used = scope.gauge(gauge!(LIMIT_USED_BYTES)).now();
     let limit = scope.gauge(gauge!(LIMIT_BYTES)).now();
     let bytes = scope.counter(counter!(ALLOCATION_TOTAL_BYTES));
     let count = scope.counter(counter!(ALLOCATION_COUNT));
-    let leaked = scope.sum(histogram!(LEAK_SIZE_BYTES));
+    let suspected = scope.gauge(gauge!(LEAK_SUSPECT_BYTES)).now();
     let sizes = scope.buckets(histogram!(ALLOCATION_SIZE_BYTES));
     let rate = format!("rate{}", compact(recently));
     let of_cache = |name, values: &[&'static str]| {
@@ -135,17 +129,12 @@ fn recordings(scope: &Scope, pace: Pace) -> Vec<Recording> {
             tried: turn(of_cache("operation", &OPERATIONS)),
         },
         Recording {
-            level: "instance_component",
-            metric: &LEAK_SIZE_BYTES,
-            part: "_sum",
-            operations: format!("increase{}", compact(lately)),
-            expr: leaked
-                .increase(Window::Of(lately))
-                .sum_without(&["severity"]),
-            tried: Tried::Restart {
-                window: LATELY,
-                labels: of_cache("severity", &SEVERITIES),
-            },
+            level: "job_component",
+            metric: &LEAK_SUSPECT_BYTES,
+            part: "",
+            operations: "sum".to_owned(),
+            expr: suspected.sum_by(&["job", "component"]),
+            tried: Tried::Levels(vec![(&LEAK_SUSPECT_BYTES, [GIB, 2.0 * GIB])], 3.0 * GIB),
         },
         Recording {
             level: "instance",
@@ -207,10 +196,15 @@ impl Recording {
         #[allow(clippy::cast_precision_loss, reason = "some series")]
         let (series, query, value) = match &self.tried {
             Tried::Levels(levels, value) => {
+                let labels = |def: &MetricDef| match def.labels {
+                    [] => Vec::new(),
+                    _ => vec![("component", "cache")],
+                };
                 let of_both = levels.iter().flat_map(|(def, levels)| {
                     let numbered = levels.iter().enumerate();
-                    numbered.map(|(instance, level)| {
-                        self.series(instance, def, track().hold(*level, 8))
+                    numbered.map(|(instance, level)| Series {
+                        labels: labels(def),
+                        ..self.series(instance, def, track().hold(*level, 8))
                     })
                 });
                 (of_both.collect(), format!("avg({name})"), *value)
@@ -225,17 +219,6 @@ impl Recording {
                 let moves = track().hold(GIB, 2 * window).grow(by, window / 2);
                 let half = each * labels.len() as f64 / 2.0;
                 (alike(labels, &moves), about(half), 1.0)
-            }
-            Tried::Restart { window, labels } => {
-                let window = wanted.pace().window(*window);
-                let steps = track().steps(window);
-                let moves = track()
-                    .hold(GIB, 1)
-                    .grow(RATE, 2 * steps)
-                    .hold(0.0, 1)
-                    .grow(RATE, steps / 2);
-                let all = RATE * window.as_secs_f64() * labels.len() as f64;
-                (alike(labels, &moves), about(all), 1.0)
             }
         };
         let last = series.first().map_or(0, |series| series.track.len() - 1);
