@@ -2,10 +2,11 @@
 
 use std::fmt::Write as _;
 
-use crate::catalog::{ALERTS, AlertDef, RUNBOOK, Runbook, compact};
+use crate::catalog::{ALERTS, AlertDef, RUNBOOK, Runbook};
 
 use super::board::Board;
-use super::{Artifact, GENERATED, Wanted, rules};
+use super::tables::condition;
+use super::{Artifact, GENERATED, Wanted};
 
 pub(super) fn artifact(wanted: &Wanted) -> Artifact {
     let mut text = format!(
@@ -32,21 +33,12 @@ fn section(section: &Runbook, wanted: &Wanted) -> String {
     let mut text = format!("## {}\n\n{}\n\n", section.alert, section.meaning);
     text.push_str("| severity | fires when | for |\n|---|---|---|\n");
     for alert in &alerts {
-        // A bar would end the cell.
-        let expression = rules::expression_of(alert, wanted)
-            .replace('\n', " ")
-            .replace('|', "\\|");
-        let hold = wanted.pace().time(alert.hold);
         // Writing to a string cannot fail.
         let _ = writeln!(
             text,
-            "| {} | `{expression}` | {} |",
+            "| {} | {} |",
             alert.severity.as_str(),
-            if hold.is_zero() {
-                "at once".to_owned()
-            } else {
-                compact(hold)
-            },
+            condition(alert, wanted)
         );
     }
     let links = &wanted.config.alerts.links;

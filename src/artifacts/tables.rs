@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::catalog::{ALERTS, ALL, FIXED, Group, Kind, MetricDef, MetricNames, compact};
+use crate::catalog::{ALERTS, ALL, AlertDef, FIXED, Group, Kind, MetricDef, MetricNames, compact};
 
 use super::{Wanted, rules};
 
@@ -73,26 +73,29 @@ fn companions() -> String {
 fn alerts(wanted: &Wanted) -> String {
     let mut table = "| Alert | Severity | Fires when | for |\n|---|---|---|---|\n".to_owned();
     for alert in ALERTS {
-        // A bar would end the cell.
-        let expression = rules::expression_of(alert, wanted)
-            .replace('\n', " ")
-            .replace('|', "\\|");
-        let name = format!(
-            "[{}](alertmanager/RUNBOOK.md#{})",
-            alert.name,
-            alert.name.to_lowercase()
-        );
-        let hold = match alert.hold.is_zero() {
-            true => "at once".to_owned(),
-            false => compact(wanted.pace().time(alert.hold)),
-        };
         let _ = writeln!(
             table,
-            "| {name} | {} | `{expression}` | {hold} |",
-            alert.severity.as_str()
+            "| [{}](alertmanager/RUNBOOK.md#{}) | {} | {} |",
+            alert.name,
+            alert.name.to_lowercase(),
+            alert.severity.as_str(),
+            condition(alert, wanted)
         );
     }
     table
+}
+
+/// Two cells: what must be so, and for how long.
+pub(super) fn condition(alert: &AlertDef, wanted: &Wanted) -> String {
+    // A bar would end the cell.
+    let expression = rules::expression_of(alert, wanted)
+        .replace('\n', " ")
+        .replace('|', "\\|");
+    let hold = match alert.hold.is_zero() {
+        true => "at once".to_owned(),
+        false => compact(wanted.pace().time(alert.hold)),
+    };
+    format!("`{expression}` | {hold}")
 }
 
 /// As it stands in a cell: a help begins like a sentence.
