@@ -7,7 +7,6 @@
 //! |---|---|
 //! | `board.rs` | which dashboards there are, and which one an alert leads to |
 //! | `dashboards/` | dashboards for Grafana |
-//! | `pace.rs` | how often series come in, and what that does to every time in a rule |
 //! | `promql.rs` | expressions, built from definitions |
 //! | `rules/` | rules for Prometheus, and their tests |
 //! | `alertmanager.rs`, `memory.tmpl` | Alertmanager's configuration, and how its notifications look |
@@ -18,7 +17,6 @@
 mod alertmanager;
 mod board;
 mod dashboards;
-mod pace;
 mod promql;
 mod rules;
 mod runbook;
@@ -29,9 +27,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::alert::Pace;
 use crate::config::{Config, Profile};
-
-use pace::Pace;
 
 pub(crate) use alertmanager::{DEFAULT_SECRETS, DEFAULT_WEBHOOK, Outlet, Outlets};
 pub(crate) use tables::fill_in;

@@ -7,9 +7,10 @@ use crate::catalog::{ALERTS, AlertDef, Condition, Over, Quantity, Side, compact}
 use crate::config::{Links, Thresholds};
 
 use super::{Alerting, Annotations, Group, Rule};
+use crate::alert::Pace;
+use crate::artifacts::Wanted;
 use crate::artifacts::board::Board;
 use crate::artifacts::promql::{Expr, Scope, Window, gauge, quoted};
-use crate::artifacts::{Pace, Wanted};
 
 /// How far back the flame graph of an alert shows what grew.
 const GREW_WITHIN: Duration = Duration::from_secs(3600);

@@ -12,8 +12,9 @@ use super::rehearsal::Series;
 use super::track::Track;
 use super::unit_tests::{Queried, Sample, Test, Way};
 use super::{Group, Rule};
+use crate::alert::Pace;
+use crate::artifacts::Wanted;
 use crate::artifacts::promql::{Expr, Scope, Window, counter, gauge, histogram};
-use crate::artifacts::{Pace, Wanted};
 
 const RECENTLY: Duration = Duration::from_secs(300);
 /// How often they are evaluated.

@@ -9,7 +9,7 @@ use crate::config::Thresholds;
 
 use super::rehearsal::{Scene, Series};
 use super::track::Track;
-use crate::artifacts::Pace;
+use crate::alert::Pace;
 
 const GIB: f64 = 1_073_741_824.0;
 

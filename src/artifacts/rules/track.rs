@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::alert::Sample;
+
 /// The course of one series, a sample at each interval, and how promtool is told of it.
 #[derive(Debug, Clone)]
 pub(super) struct Track {
@@ -91,23 +93,12 @@ impl Track {
         self.notation.join(" ")
     }
 
-    /// Samples of a window that ends at `step`, oldest first, with their times in seconds before that. `closed` says whether a sample at
-    /// the very start is part of it.
-    pub(super) fn window(&self, step: usize, window: Duration, closed: bool) -> Vec<(f64, f64)> {
+    /// Its samples.
+    pub(super) fn samples(&self) -> Vec<Sample> {
         let interval = self.interval.as_secs_f64();
-        let mut samples = Vec::new();
-        for (back, sample) in self.samples.iter().take(step + 1).rev().enumerate() {
-            #[allow(clippy::cast_precision_loss, reason = "some thousand samples at most")]
-            let age = back as f64 * interval;
-            if age > window.as_secs_f64() || (age == window.as_secs_f64() && !closed) {
-                break;
-            }
-            // Samples after the end of the series are missing too.
-            if let Some(value) = sample {
-                samples.push((-age, *value));
-            }
-        }
-        samples.reverse();
-        samples
+        let numbered = (0_u32..).zip(&self.samples);
+        numbered
+            .filter_map(|(step, sample)| Some((f64::from(step) * interval, (*sample)?)))
+            .collect()
     }
 }

@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::alert::Eye;
 use crate::catalog::{ALERTS, AlertDef, LEAK_SUSPECT_BYTES, Quantity, alert_names, compact};
 
 use super::alerting::{Fill, annotations};
-use super::rehearsal::{Course, Eye, Scene, Series, time};
+use super::rehearsal::{Course, Scene, Series, time};
 use super::scenes::Stage;
 use super::{Annotations, recording};
 use crate::artifacts::promql::quoted;
@@ -175,6 +176,7 @@ pub(super) fn artifacts(wanted: &Wanted, rules: &str) -> Vec<Artifact> {
 /// A scene that `alert` is tried with, and what all `alerts` of its name do in it.
 fn test(wanted: &Wanted, way: Way, alert: &AlertDef, alerts: &[&AlertDef], scene: &Scene) -> Test {
     let courses = alerts.iter().map(|alert| {
+        // As Prometheus 2 sees it, and as Prometheus 3 does: what differs is not asked for.
         let eye = |closed| Eye {
             thresholds: &wanted.config.alerts.thresholds,
             pace: wanted.pace(),
@@ -182,7 +184,7 @@ fn test(wanted: &Wanted, way: Way, alert: &AlertDef, alerts: &[&AlertDef], scene
         };
         (
             *alert,
-            [true, false].map(|closed| eye(closed).course(alert, scene)),
+            [true, false].map(|closed| scene.course(alert, eye(closed))),
         )
     });
     let courses: Vec<(&AlertDef, [Course; 2])> = courses.collect();

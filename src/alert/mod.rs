@@ -1,0 +1,12 @@
+//! Floor 5: alerts, decided in the process: what is evaluated here is what Prometheus evaluates as a rule.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `pace.rs` | how often series come in, and what that does to every time in an alert |
+//! | `evaluate.rs` | whether the condition of an alert holds, and since when: pure |
+
+mod evaluate;
+mod pace;
+
+pub(crate) use evaluate::{Eye, Progress, Sample};
+pub(crate) use pace::Pace;
