@@ -27,7 +27,7 @@
 //! | 8 | `main.rs`, `cli/` | start |
 //! | 7 | [`Exporter`], [`Error`], `ticker.rs` | compose: builder, the one ticker |
 //! | 6 | `exposition`, `push`, `artifacts` | show: pull, push, files |
-//! | 5 | `watch`, `alert` | decide: who leaks, what is kept, what people are told |
+//! | 5 | [`alert`], `watch` | decide: who leaks, what is kept, what people are told |
 //! | 4 | [`analysis`] | derive: trend, growth, health, allocations, leaks |
 //! | 3 | [`snapshot`] | freeze: snapshot, history |
 //! | 2 | [`collector`], [`profile`] | read: numbers (heap, samples, jemalloc, process, control group); call sites (pprof, flame graphs, symbols) |
@@ -78,8 +78,7 @@ pub mod snapshot;
 pub mod analysis;
 
 // Floor 5: decide, watch.
-#[cfg(feature = "cli")]
-mod alert;
+pub mod alert;
 mod watch;
 
 // Floor 6: show.

@@ -8,5 +8,5 @@
 mod evaluate;
 mod pace;
 
-pub(crate) use evaluate::{Eye, Progress, Sample};
-pub(crate) use pace::Pace;
+pub use evaluate::{Evaluator, Progress, Sample, State};
+pub use pace::Pace;

@@ -7,7 +7,7 @@ const SAMPLES: u32 = 4;
 
 /// How often series come in.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Pace {
+pub struct Pace {
     /// Between two scrapes.
     scrape: Duration,
     /// Between two pushes.
@@ -18,7 +18,7 @@ pub(crate) struct Pace {
 
 impl Pace {
     /// Series that come every `scrape` or every `push`; all else is divided by `shorten`, so that alerts can be rehearsed.
-    pub(crate) fn new(scrape: Duration, push: Duration, shorten: f64) -> Self {
+    pub fn new(scrape: Duration, push: Duration, shorten: f64) -> Self {
         let pace = Self {
             scrape,
             push,
@@ -33,23 +33,23 @@ impl Pace {
     }
 
     /// Between two scrapes.
-    pub(crate) fn scrape(self) -> Duration {
+    pub fn scrape(self) -> Duration {
         self.scrape
     }
 
     /// Between two pushes.
-    pub(crate) fn push(self) -> Duration {
+    pub fn push(self) -> Duration {
         self.push
     }
 
     /// A window of a range, long enough for the slowest way in.
-    pub(crate) fn window(self, window: Duration) -> Duration {
+    pub fn window(self, window: Duration) -> Duration {
         self.shortened(window)
             .max(self.scrape.max(self.push) * SAMPLES)
     }
 
     /// A time that no samples must fit into.
-    pub(crate) fn time(self, time: Duration) -> Duration {
+    pub fn time(self, time: Duration) -> Duration {
         self.shortened(time)
     }
 

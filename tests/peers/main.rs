@@ -7,6 +7,7 @@
 //! | file | shows |
 //! |---|---|
 //! | `against_prometheus.rs` | a real Prometheus scrapes the leaking example for a minute, and two judges read the text; takes longest, so its name comes first |
+//! | `alerting.rs` | alerts in the process are in the state of those in Prometheus, at every step |
 //! | `parity.rs` | scrape and push give the same series in real stores |
 //! | `outage.rs` | a real receiver goes away and comes back |
 //! | `faults.rs` | what the push does with every bad answer |
@@ -37,6 +38,7 @@
 #![cfg(all(feature = "production", target_os = "linux"))]
 
 mod against_prometheus;
+mod alerting;
 mod bare;
 mod deltas;
 mod environment;

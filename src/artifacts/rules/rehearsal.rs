@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::alert::{Eye, Progress, Sample};
+use crate::alert::{Evaluator, Progress, Sample, State};
 use crate::catalog::{AlertDef, MetricDef};
 
 use super::track::Track;
@@ -60,24 +60,22 @@ impl Scene {
     }
 
     /// What an alert does in it.
-    pub(super) fn course(&self, alert: &AlertDef, eye: Eye<'_>) -> Course {
+    pub(super) fn course(&self, alert: &AlertDef, evaluator: Evaluator<'_>) -> Course {
         let mut progress = Progress::default();
-        let samples: Vec<_> = self
-            .series
-            .iter()
-            .map(|series| series.track.samples())
-            .collect();
+        let samples = self.series.iter().map(|series| series.track.samples());
+        let samples: Vec<_> = self.series.iter().zip(samples).collect();
         let steps = (0..self.steps()).map(|step| {
             let now = time(self, step).as_secs_f64();
-            let until = |def: &'static MetricDef| {
-                let all = self.series.iter().zip(&samples);
-                let of_it = all
-                    .filter(|(series, _)| series.part.is_empty() && std::ptr::eq(series.def, def));
-                of_it.map(|(_, samples)| past(samples, now)).collect()
+            let of = |def: &'static MetricDef| {
+                let is_it =
+                    |series: &Series| series.part.is_empty() && std::ptr::eq(series.def, def);
+                let own = samples.iter().filter(|(series, _)| is_it(series));
+                own.map(|(_, samples)| past(samples, now)).collect()
             };
-            let value = eye.value(&alert.condition, until, now);
-            progress.advance(alert, eye.pace, now, value);
-            progress.firing()
+            evaluator.advance(&mut progress, alert, of, now);
+            progress
+                .value()
+                .filter(|_| progress.state() == State::Firing)
         });
         steps.collect()
     }
@@ -89,5 +87,5 @@ pub(super) fn time(scene: &Scene, step: usize) -> Duration {
 }
 
 fn past(samples: &[Sample], now: f64) -> &[Sample] {
-    &samples[..samples.partition_point(|(time, _)| *time <= now)]
+    &samples[..samples.partition_point(|sample| sample.time <= now)]
 }

@@ -98,7 +98,12 @@ impl Track {
         let interval = self.interval.as_secs_f64();
         let numbered = (0_u32..).zip(&self.samples);
         numbered
-            .filter_map(|(step, sample)| Some((f64::from(step) * interval, (*sample)?)))
+            // What is missing is late.
+            .filter(|(_, sample)| sample.is_some())
+            .map(|(step, sample)| Sample {
+                time: f64::from(step) * interval,
+                value: *sample,
+            })
             .collect()
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::alert::Eye;
+use crate::alert::Evaluator;
 use crate::catalog::{ALERTS, AlertDef, LEAK_SUSPECT_BYTES, Quantity, alert_names, compact};
 
 use super::alerting::{Fill, annotations};
@@ -177,15 +177,9 @@ pub(super) fn artifacts(wanted: &Wanted, rules: &str) -> Vec<Artifact> {
 fn test(wanted: &Wanted, way: Way, alert: &AlertDef, alerts: &[&AlertDef], scene: &Scene) -> Test {
     let courses = alerts.iter().map(|alert| {
         // As Prometheus 2 sees it, and as Prometheus 3 does: what differs is not asked for.
-        let eye = |closed| Eye {
-            thresholds: &wanted.config.alerts.thresholds,
-            pace: wanted.pace(),
-            closed,
-        };
-        (
-            *alert,
-            [true, false].map(|closed| scene.course(alert, eye(closed))),
-        )
+        let evaluator = Evaluator::new(&wanted.config.alerts.thresholds, wanted.pace());
+        let both = [evaluator.closed(), evaluator];
+        (*alert, both.map(|evaluator| scene.course(alert, evaluator)))
     });
     let courses: Vec<(&AlertDef, [Course; 2])> = courses.collect();
     let mut moments: Vec<(usize, Queried)> = Vec::new();
