@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use warp::filters::BoxedFilter;
 use warp::reply::Response;
 
+use crate::alert::AlertManager;
 use crate::analysis;
 use crate::collector::{Roots, Target};
 use crate::config::{Auto, Config, Resource};
@@ -118,6 +119,11 @@ impl Builder {
             derived
         });
         let recorder = Arc::new(recorder);
+        let alerts = config.alerts.enabled.then(|| {
+            let interval = config.sampling.interval;
+            let (job, instance) = (resource.job(), resource.instance());
+            Arc::new(AlertManager::new(&config.alerts, interval, &job, instance))
+        });
         let api = Arc::new(Api::new(
             &config,
             Arc::clone(&recorder),
@@ -125,6 +131,7 @@ impl Builder {
                 profiler: profiler.clone(),
                 leaks: Arc::clone(&leaks),
                 guard: guard.clone(),
+                alerts: alerts.clone(),
             },
             &target,
             session.clone(),
@@ -141,6 +148,7 @@ impl Builder {
                 profiler,
                 leaks,
                 guard,
+                alerts,
                 interval: config.sampling.interval,
                 guard_from: config.limits.evidence.above / 2.0,
             },

@@ -53,7 +53,8 @@
 //! The life of one alert: `catalog/alerts.rs` says what must be so, for how long, and what is said then; the configuration gives the number.
 //! `artifacts/rules/alerting.rs` makes an expression of it, `scenes.rs` makes up series at the threshold, beyond it and of everything that
 //! resembles it, and `rehearsal.rs` works out from the definition when it must fire in them: that is what promtool asks of the expression.
-//! Alertmanager's configuration, the runbook, the lines in the dashboards and the table in the README come from the same definition.
+//! `alert/manager.rs` decides the same in the process, by the evaluator
+//! (`alert/evaluate.rs`) that the tests of the rules come from. Alertmanager's configuration, the runbook, the lines in the dashboards and the table in the README come from the same definition.
 
 /// The examples of the README, compiled as tests.
 #[cfg(doctest)]

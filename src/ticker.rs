@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 use tokio::task::spawn_blocking;
 use tokio::time::MissedTickBehavior;
 
+use crate::alert::AlertManager;
 use crate::heap;
 use crate::profile::{Asker, Profiler};
 use crate::snapshot::Recorder;
@@ -21,6 +22,7 @@ pub(crate) struct Ticker {
     pub(crate) profiler: Option<Arc<Profiler>>,
     pub(crate) leaks: Arc<LeakWatch>,
     pub(crate) guard: Option<Arc<Guard>>,
+    pub(crate) alerts: Option<Arc<AlertManager>>,
     pub(crate) interval: Duration,
     /// Used share of the limit from which on it is looked at each second.
     pub(crate) guard_from: f64,
@@ -59,7 +61,14 @@ impl Ticker {
         if let Some(moment) = last
             && let Some(look) = self.leaks.begin()
         {
-            spawn_blocking(move || look.at(&moment));
+            let (recorder, alerts) = (Arc::clone(&self.recorder), self.alerts.clone());
+            spawn_blocking(move || {
+                look.at(&moment);
+                // What was found just now is part of what alerts look at.
+                if let Some(alerts) = alerts {
+                    alerts.observe(&recorder.snapshot());
+                }
+            });
         }
     }
 

@@ -6,9 +6,7 @@ use crate::catalog::{AlertDef, Condition, MetricDef, Over, Side};
 use crate::config::Thresholds;
 
 use super::Pace;
-
-/// How long a late sample stands in for the present.
-const LOOK_BACK: Duration = Duration::from_secs(300);
+use super::kept::LOOK_BACK;
 
 /// A sample of a series.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -4,9 +4,14 @@
 //! |---|---|
 //! | `pace.rs` | how often series come in, and what that does to every time in an alert |
 //! | `evaluate.rs` | whether the condition of an alert holds, and since when: pure |
+//! | `kept.rs` | samples of what alerts look at, for as long as they look back |
+//! | `manager.rs` | the alerts of this process: from the first sign to the end, muted, acknowledged, told |
 
 mod evaluate;
+mod kept;
+mod manager;
 mod pace;
 
 pub use evaluate::{Evaluator, Progress, Sample, State};
+pub(crate) use manager::{Acknowledgement, Alert, AlertManager, Refused};
 pub use pace::Pace;

@@ -17,6 +17,8 @@ const MB: f64 = 1_048_576.0;
     reason = "each field is a key of config/production.yaml and explained there"
 )]
 pub struct Alerts {
+    pub enabled: bool,
+    pub cooldown: Duration,
     pub thresholds: Thresholds,
     pub links: Links,
 }
@@ -75,6 +77,8 @@ impl Thresholds {
 impl Alerts {
     pub(super) fn read(alerts: &mut Section<'_>) -> Self {
         Self {
+            enabled: alerts.get("enabled"),
+            cooldown: alerts.within("cooldown", Duration::ZERO..=DAY),
             thresholds: alerts.section("thresholds", Thresholds::read),
             links: alerts.section("links", |links| Links {
                 dashboard: Some(

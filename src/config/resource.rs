@@ -67,6 +67,22 @@ impl Resource {
             .map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
+    /// The label `job`, as Prometheus makes it.
+    pub fn job(&self) -> String {
+        let of = |name: &str| self.attributes.get(name).cloned();
+        let name = of(SERVICE_NAME).unwrap_or_default();
+        match of(SERVICE_NAMESPACE) {
+            Some(namespace) => format!("{namespace}/{name}"),
+            None => name,
+        }
+    }
+
+    /// The label `instance`.
+    pub fn instance(&self) -> &str {
+        let instance = self.attributes.get(SERVICE_INSTANCE_ID);
+        instance.map(String::as_str).unwrap_or_default()
+    }
+
     /// Labels of `target_info`: what does not become `job` and `instance`, under names that Prometheus takes.
     pub fn target_labels(&self) -> Vec<(String, String)> {
         let job_and_instance = [SERVICE_NAME, SERVICE_NAMESPACE, SERVICE_INSTANCE_ID];

@@ -10,9 +10,10 @@ use flate2::write::GzEncoder;
 use warp::http::{HeaderMap, HeaderValue, StatusCode, header};
 use warp::reply::Response;
 
+use crate::alert::AlertManager;
 use crate::analysis::{self, Status, Vitals};
 use crate::collector::{CollectError, JemallocCollector, Target};
-use crate::config::{Config, RecommendationThresholds, Thresholds};
+use crate::config::{Config, Links, RecommendationThresholds, Thresholds};
 use crate::profile::Profiler;
 use crate::snapshot::{Point, Recorder};
 use crate::watch::{Guard, LeakWatch};
@@ -41,6 +42,8 @@ pub(crate) struct Watched {
     pub(crate) leaks: Arc<LeakWatch>,
     /// Keeps evidence, where it is told to.
     pub(crate) guard: Option<Arc<Guard>>,
+    /// Evaluates alerts, unless it is told not to.
+    pub(crate) alerts: Option<Arc<AlertManager>>,
 }
 
 /// Everything that the endpoints need.
@@ -54,6 +57,7 @@ pub(crate) struct Api {
     pub(super) recommendations: RecommendationThresholds,
     pub(super) max_live_samples: usize,
     scrape: Scrape,
+    pub(super) links: Links,
     thresholds: Thresholds,
     interval: Duration,
     is_own: bool,
@@ -80,6 +84,7 @@ impl Api {
             watched,
             recommendations: config.allocations.recommendations,
             max_live_samples: config.allocations.max_live_samples,
+            links: config.alerts.links.clone(),
             thresholds: config.alerts.thresholds,
             interval: config.sampling.interval,
             is_own: *target == Target::Own,

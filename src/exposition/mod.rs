@@ -15,10 +15,12 @@
 //! | `graphs.rs` | how profiles are written |
 //! | `allocations.rs` | what the allocation analyser is given, and its report |
 //! | `leaks.rs` | the leak report |
+//! | `alerts.rs` | the alerts of this process |
 //! | `routes.rs` | which request goes where, and who may send it |
 //! | `server.rs` | the accept loop: limits, time-outs, draining |
 
 mod access;
+mod alerts;
 mod allocations;
 mod classic;
 mod graphs;

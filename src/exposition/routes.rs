@@ -44,6 +44,8 @@ pub(crate) fn routes(api: Arc<Api>) -> BoxedFilter<(Response,)> {
         .unify()
         .or(leaks(&api))
         .unify()
+        .or(alerts(&api))
+        .unify()
         .or(pprof(&api))
         .unify()
         .or(flamegraph(&api))
@@ -207,6 +209,27 @@ fn leaks(api: &Arc<Api>) -> BoxedFilter<(Response,)> {
             rejecting(super::leaks::leaks(api, query).await)
         })
         .boxed()
+}
+
+/// `GET /metrics/memory/alerts`, `POST /metrics/memory/alerts/{id}/acknowledge`
+fn alerts(api: &Arc<Api>) -> BoxedFilter<(Response,)> {
+    let list = warp::path!("metrics" / "memory" / "alerts")
+        .and(reading())
+        .and(from_loopback(api))
+        .and(with(api))
+        .and(query())
+        .and_then(|api: Arc<Api>, query: String| async move {
+            rejecting(super::alerts::alerts(&api, &query))
+        });
+    let acknowledge = warp::path!("metrics" / "memory" / "alerts" / String / "acknowledge")
+        .and(method(&[Method::POST], "POST"))
+        .and(from_loopback(api))
+        .and(with(api))
+        .and(query())
+        .and_then(|id: String, api: Arc<Api>, query: String| async move {
+            rejecting(super::alerts::acknowledge(&api, &id, &query))
+        });
+    list.or(acknowledge).unify().boxed()
 }
 
 /// `GET /debug/pprof/heap`, `GET /debug/pprof/allocs`

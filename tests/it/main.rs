@@ -1,6 +1,7 @@
 //! Tests of the library as a whole. The list is the map: what belongs where stands behind each module.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod alerts; // alerts of the process itself: filters, errors, acknowledgement
 mod api; // every endpoint without a socket: answers, errors, formats
 mod architecture; // floors, doors, sizes: the law of the house
 mod artifacts; // shipped files are those that are generated; `generate` and its errors

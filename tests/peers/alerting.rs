@@ -283,9 +283,7 @@ fn judged(directory: &Path, interval: u64, tests: &str) -> String {
     if output.status.success() {
         return String::new();
     }
-    let said = String::from_utf8_lossy(&output.stdout).into_owned()
-        + &String::from_utf8_lossy(&output.stderr);
-    said
+    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
 }
 
 #[test]
