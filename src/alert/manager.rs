@@ -27,8 +27,8 @@ pub(crate) struct AlertManager {
 #[derive(Debug, Default)]
 struct Managed {
     kept: Kept,
-    /// The time of the first snapshot.
-    begun: Option<SystemTime>,
+    /// The time of the last snapshot, and how many seconds after the first it was.
+    clock: Option<(SystemTime, f64)>,
     tracked: Vec<Tracked>,
     past: VecDeque<Alert>,
     last_id: u64,
@@ -139,12 +139,12 @@ impl AlertManager {
     /// Evaluates every alert over what a snapshot and those before it say, and tells people what is new.
     pub(crate) fn observe(&self, snapshot: &Snapshot) {
         let state = &mut *self.state();
-        let begun = *state.begun.get_or_insert(snapshot.time);
-        let now = snapshot
-            .time
-            .duration_since(begun)
-            .unwrap_or_default()
-            .as_secs_f64();
+        // A clock that is set back stands still here, so that samples stay in order.
+        let now = state.clock.map_or(0.0, |(last, seconds)| {
+            let step = snapshot.time.duration_since(last).unwrap_or_default();
+            seconds + step.as_secs_f64()
+        });
+        state.clock = Some((snapshot.time, now));
         state.kept.add(snapshot, self.pace, now);
         for def in ALERTS.iter().filter(|def| def.is_embedded()) {
             for component in state.kept.components(metric(def)) {
@@ -521,6 +521,23 @@ mod tests {
         process.uses(Some(720), 1);
         process.uses(None, 1);
         assert_eq!(process.usage(), []);
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_loses_nothing() {
+        let mut process = Process::new();
+        process.snapshot.time += Duration::from_secs(7_200);
+        process.uses(Some(720), 1);
+        process.snapshot.time -= Duration::from_secs(3_600);
+        process.uses(Some(720), 6);
+        assert_eq!(process.usage()[0].1, "firing");
+        process.uses(Some(100), 12);
+        assert!(
+            process
+                .usage()
+                .iter()
+                .all(|(_, state, ..)| *state == "resolved")
+        );
     }
 
     #[test]

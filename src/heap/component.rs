@@ -1,8 +1,8 @@
 //! Whose memory is this? Names for the parts of a program, and the thread's current one.
 
 use std::marker::PhantomData;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, OnceLock, TryLockError};
+use std::ptr;
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU64, Ordering};
 
 use crate::catalog::MAX_COMPONENTS;
 
@@ -21,11 +21,11 @@ pub(super) const OTHER_ID: ComponentId = 1;
 pub(super) const SLOTS: usize = MAX_COMPONENTS + 2;
 const UNRESOLVED: ComponentId = ComponentId::MAX;
 
-static NAMES: [OnceLock<&'static str>; SLOTS] = [const { OnceLock::new() }; SLOTS];
+/// Names by identifier, filled one after the other; the first two stay empty. Without a lock: whoever held it may not exist in a child of
+/// `fork`, and whoever could not wait would count for another component.
+static NAMES: [AtomicPtr<&'static str>; SLOTS] = [const { AtomicPtr::new(ptr::null_mut()) }; SLOTS];
 /// Names that only call sites gave: they stand back behind those that the program or its configuration gave.
 static DERIVED: [AtomicBool; SLOTS] = [const { AtomicBool::new(false) }; SLOTS];
-/// Held while a name is added. Not in the path of an allocation: only `enter` of a new component comes here.
-static ADDING: Mutex<()> = Mutex::new(());
 static DROPPED: AtomicU64 = AtomicU64::new(0);
 
 /// A part of the program that memory is charged to.
@@ -113,7 +113,13 @@ impl Drop for ComponentGuard {
 pub fn component_names() -> impl Iterator<Item = &'static str> {
     [UNATTRIBUTED, OTHER]
         .into_iter()
-        .chain(NAMES.iter().skip(2).map_while(OnceLock::get).copied())
+        .chain(NAMES.iter().skip(2).map_while(name))
+}
+
+/// The name in a slot, if there is one.
+fn name(slot: &AtomicPtr<&'static str>) -> Option<&'static str> {
+    // SAFETY: null, or a box that was leaked after it was initialised and before the release that made it visible.
+    unsafe { slot.load(Ordering::Acquire).as_ref() }.copied()
 }
 
 /// The name of a component.
@@ -122,43 +128,46 @@ pub(super) fn name_of(id: ComponentId) -> &'static str {
         UNATTRIBUTED_ID => UNATTRIBUTED,
         OTHER_ID => OTHER,
         id => {
-            let name = NAMES.get(usize::from(id)).and_then(OnceLock::get);
-            name.copied().unwrap_or(OTHER)
+            let name = NAMES.get(usize::from(id)).and_then(name);
+            name.unwrap_or(OTHER)
         }
     }
 }
 
-/// The identifier of a name, which is registered if there is room.
-pub(super) fn id_of(name: &str) -> ComponentId {
-    let find = || component_names().position(|known| known == name);
-    let id = find().or_else(|| {
-        let _adding = adding()?;
-        find().or_else(|| {
-            let free = component_names().count();
-            let Some(slot) = NAMES.get(free) else {
-                DROPPED.fetch_add(1, Ordering::Relaxed);
-                return None;
-            };
-            let kept: &'static str = Box::leak(name.into()); // at most MAX_COMPONENTS times
-            slot.set(kept).ok().map(|()| free)
-        })
+/// The identifier of a name, which is registered if there is room. Not in the path of an allocation: only a new component comes here.
+pub(super) fn id_of(wanted: &str) -> ComponentId {
+    let known = [UNATTRIBUTED, OTHER]
+        .iter()
+        .position(|known| *known == wanted);
+    let id = known.or_else(|| {
+        // Slot by slot: each is either taken, and then its name is looked at, or taken here, so that no name gets two.
+        let mut slots = NAMES.iter().enumerate().skip(2);
+        let found = slots.find(|(_, slot)| match name(slot) {
+            Some(known) => known == wanted,
+            None => add(slot, wanted) == wanted,
+        });
+        found.map(|(id, _)| id)
     });
     let id = id.and_then(|id| ComponentId::try_from(id).ok());
-    id.unwrap_or(OTHER_ID)
+    id.unwrap_or_else(|| {
+        DROPPED.fetch_add(1, Ordering::Relaxed);
+        OTHER_ID
+    })
 }
 
-/// The right to add a name. Bounded: in a child of `fork`, whoever held it may not exist.
-fn adding() -> Option<MutexGuard<'static, ()>> {
-    const TRIES: u32 = 10_000;
-    for _ in 0..TRIES {
-        match ADDING.try_lock() {
-            Ok(guard) => return Some(guard),
-            Err(TryLockError::Poisoned(poisoned)) => return Some(poisoned.into_inner()),
-            Err(TryLockError::WouldBlock) => std::thread::yield_now(),
+/// Puts a name into a slot that was empty a moment ago, and says which name is in it now: another thread may have been faster.
+fn add(slot: &AtomicPtr<&'static str>, wanted: &str) -> &'static str {
+    // At most MAX_COMPONENTS times, but for those that were not fast enough, whose names stay too.
+    let kept: &'static str = Box::leak(wanted.into());
+    let own = Box::into_raw(Box::new(kept));
+    match slot.compare_exchange(ptr::null_mut(), own, Ordering::AcqRel, Ordering::Acquire) {
+        Ok(_) => kept,
+        Err(_) => {
+            // SAFETY: `own` came from a box above and was shown to nobody.
+            drop(unsafe { Box::from_raw(own) });
+            name(slot).unwrap_or(OTHER)
         }
     }
-    DROPPED.fetch_add(1, Ordering::Relaxed);
-    None
 }
 
 /// The identifier of a name that was derived from call sites.
@@ -181,4 +190,36 @@ pub fn is_derived(index: usize) -> bool {
 /// How many times a new name found no room.
 pub fn dropped_components() -> u64 {
     DROPPED.load(Ordering::Relaxed)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Barrier;
+
+    use super::*;
+
+    /// Whoever is slow to name a component must not count for another one.
+    #[test]
+    fn all_who_name_a_component_at_once_get_the_same() {
+        for name in ["named at once", "named at once, too"] {
+            let begin = Barrier::new(16);
+            let ids: Vec<ComponentId> = std::thread::scope(|scope| {
+                let name_it = || {
+                    begin.wait();
+                    id_of(name)
+                };
+                let threads: Vec<_> = (0..16).map(|_| scope.spawn(name_it)).collect();
+                threads
+                    .into_iter()
+                    .map(|thread| thread.join().unwrap())
+                    .collect()
+            });
+            assert!(
+                ids.iter().all(|id| *id == ids[0] && *id != OTHER_ID),
+                "{ids:?}"
+            );
+            assert_eq!(component_names().filter(|known| *known == name).count(), 1);
+            assert_eq!(name_of(ids[0]), name);
+        }
+    }
 }
