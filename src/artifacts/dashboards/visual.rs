@@ -50,6 +50,15 @@ pub(super) struct BarGauge {
     min_viz_width: u32,
     min_viz_height: u32,
     max_viz_height: u32,
+    text: TextSize,
+}
+
+/// Sizes of letters in pixels.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct TextSize {
+    title_size: u32,
+    value_size: u32,
 }
 
 #[derive(Debug, Serialize)]
@@ -226,10 +235,15 @@ impl Visual {
             value_mode: "color",
             name_placement: "left",
             show_unfilled: true,
-            sizing: "auto",
+            // One bar is no reason to shout: names must fit beside it.
+            sizing: "manual",
             min_viz_width: 8,
             min_viz_height: 16,
-            max_viz_height: 300,
+            max_viz_height: 40,
+            text: TextSize {
+                title_size: 14,
+                value_size: 16,
+            },
         })
     }
 
