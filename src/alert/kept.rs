@@ -103,19 +103,14 @@ impl Kept {
 fn reach(def: &'static MetricDef, pace: Pace) -> Option<Duration> {
     let embedded = ALERTS.iter().filter(|alert| alert.is_embedded());
     let windows = embedded.filter_map(|alert| {
-        let (window, looks) = match alert.condition {
-            Condition::Level { metric, over, .. } => (over.window(), [metric.def(); 2]),
-            Condition::Risen { metric, within } => (within, [metric.def(); 2]),
-            Condition::Reached {
-                used,
-                limit,
-                history,
-                ..
-            } => (history, [used.def(), limit.def()]),
-            Condition::Silent { .. } => return None,
+        let condition = &alert.condition;
+        let limit = match condition {
+            Condition::Reached { limit, .. } => Some(limit.def()),
+            _ => None,
         };
-        let is_it = looks.iter().any(|other| std::ptr::eq(*other, def));
-        is_it.then(|| pace.window(window).saturating_add(LOOK_BACK))
+        let mut looks = [Some(condition.metric()), limit].into_iter().flatten();
+        let is_it = looks.any(|other| std::ptr::eq(other, def));
+        is_it.then(|| pace.window(condition.window()).saturating_add(LOOK_BACK))
     });
     windows.max()
 }

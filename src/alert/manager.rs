@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use crate::catalog::{ALERTS, AlertDef, AlertSeverity, Condition, MetricDef, Quantity};
+use crate::catalog::{ALERTS, AlertDef, AlertSeverity, Quantity, compact, most_is_held};
 use crate::config::{Alerts, Thresholds};
 use crate::snapshot::Snapshot;
 
@@ -124,11 +124,7 @@ impl AlertManager {
 
     /// The threshold of an alert as it is configured, where it has one.
     pub(crate) fn threshold(&self, def: &AlertDef) -> Option<String> {
-        let threshold = match def.condition {
-            Condition::Level { threshold, .. } => threshold,
-            Condition::Reached { within, .. } => within,
-            Condition::Risen { .. } | Condition::Silent { .. } => return None,
-        };
+        let threshold = def.condition.threshold()?;
         Some(
             threshold
                 .quantity()
@@ -147,7 +143,7 @@ impl AlertManager {
         state.clock = Some((snapshot.time, now));
         state.kept.add(snapshot, self.pace, now);
         for def in ALERTS.iter().filter(|def| def.is_embedded()) {
-            for component in state.kept.components(metric(def)) {
+            for component in state.kept.components(def.condition.metric()) {
                 let is_it = |tracked: &Tracked| {
                     std::ptr::eq(tracked.def, def) && tracked.component == component
                 };
@@ -228,12 +224,7 @@ impl AlertManager {
 
     fn describe(&self, alert: &Alert, snapshot: &Snapshot) -> String {
         let def = alert.def;
-        let window = match def.condition {
-            Condition::Level { over, .. } => over.window(),
-            Condition::Risen { within, .. } => within,
-            Condition::Reached { history, .. } => history,
-            Condition::Silent { remembered, .. } => remembered,
-        };
+        let window = def.condition.window();
         let window = match window.is_zero() {
             true => window,
             false => self.pace.window(window),
@@ -241,7 +232,7 @@ impl AlertManager {
         def.describe(|name| match name {
             "value" => def.quantity().written(alert.value),
             "threshold" => self.threshold(def).unwrap_or_default(),
-            "time" => crate::catalog::compact(def.time(window, def.hold)),
+            "time" => compact(def.time(window, def.hold)),
             "largest" => largest(snapshot),
             "component" => alert.component.unwrap_or_default().to_owned(),
             label => {
@@ -327,15 +318,6 @@ impl AlertManager {
     }
 }
 
-/// The metric whose series an alert has one of each.
-fn metric(def: &AlertDef) -> &'static MetricDef {
-    match def.condition {
-        Condition::Level { metric, .. } | Condition::Silent { metric, .. } => metric.def(),
-        Condition::Risen { metric, .. } => metric.def(),
-        Condition::Reached { used, .. } => used.def(),
-    }
-}
-
 /// A warning says nothing while what is critical under its name fires.
 fn mute(tracked: &mut [Tracked]) {
     let critical: Vec<_> = tracked
@@ -360,7 +342,7 @@ fn largest(snapshot: &Snapshot) -> String {
     #[allow(clippy::cast_precision_loss, reason = "no process has 2^53 bytes")]
     let sentence = most.filter(|counts| counts.open_bytes > 0).map(|counts| {
         let bytes = Quantity::Bytes.written(counts.open_bytes as f64);
-        format!(" Most is held in component {}: {bytes}.", counts.component)
+        most_is_held(counts.component, &bytes)
     });
     sentence.unwrap_or_default()
 }

@@ -18,9 +18,9 @@ pub(crate) const DEFAULT_WEBHOOK: &str = "http://127.0.0.1:9099/alerts";
 
 /// Who is told, and how.
 #[derive(Debug, Clone)]
-pub(crate) struct Outlets {
+pub(crate) struct Integrations {
     /// In which ways.
-    pub(crate) kinds: Vec<Outlet>,
+    pub(crate) kinds: Vec<Integration>,
     /// The directory of the files with secrets, absolute: Alertmanager takes some of them from its working directory otherwise.
     pub(crate) secrets: PathBuf,
     /// Who takes the webhook.
@@ -33,13 +33,13 @@ pub(crate) struct Outlets {
 
 /// A way to tell people.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Outlet {
+pub(crate) enum Integration {
     Webhook,
     Slack,
     PagerDuty,
 }
 
-impl FromStr for Outlet {
+impl FromStr for Integration {
     type Err = String;
 
     fn from_str(name: &str) -> Result<Self, String> {
@@ -52,10 +52,14 @@ impl FromStr for Outlet {
     }
 }
 
-impl Default for Outlets {
+impl Default for Integrations {
     fn default() -> Self {
         Self {
-            kinds: vec![Outlet::Webhook, Outlet::Slack, Outlet::PagerDuty],
+            kinds: vec![
+                Integration::Webhook,
+                Integration::Slack,
+                Integration::PagerDuty,
+            ],
             secrets: DEFAULT_SECRETS.into(),
             webhook_url: DEFAULT_WEBHOOK.to_owned(),
             slack_channel: "#alerts".to_owned(),
@@ -161,13 +165,13 @@ pub(super) fn artifacts(wanted: &Wanted) -> Vec<Artifact> {
 }
 
 fn configuration(wanted: &Wanted) -> String {
-    let outlets = &wanted.outlets;
+    let integrations = &wanted.integrations;
     let secrets = format!(
         "Secrets come from files in {}: slack-webhook-url,\npagerduty-routing-key, webhook-token. Their paths are absolute, because Alertmanager takes some of them from its working\ndirectory otherwise.",
-        outlets.secrets.display()
+        integrations.secrets.display()
     );
     [
-        section(&secrets, "global", outlets.global(wanted)),
+        section(&secrets, "global", integrations.global(wanted)),
         section("", "templates", ["templates/*.tmpl"]),
         section(
             "Critical wakes somebody, all else is for the team.",
@@ -179,7 +183,7 @@ fn configuration(wanted: &Wanted) -> String {
             "inhibit_rules",
             inhibitions(),
         ),
-        section("", "receivers", outlets.receivers()),
+        section("", "receivers", integrations.receivers()),
     ]
     .iter()
     .fold(format!("# {GENERATED}\n"), |text, section| text + "\n" + section)
@@ -237,9 +241,9 @@ fn inhibitions() -> Vec<Inhibition> {
     ]
 }
 
-impl Outlets {
-    fn has(&self, outlet: Outlet) -> bool {
-        self.kinds.contains(&outlet)
+impl Integrations {
+    fn has(&self, integration: Integration) -> bool {
+        self.kinds.contains(&integration)
     }
 
     fn secret(&self, name: &str) -> String {
@@ -250,7 +254,7 @@ impl Outlets {
         Global {
             resolve_timeout: compact(wanted.pace().time(Duration::from_secs(300))),
             slack_api_url_file: self
-                .has(Outlet::Slack)
+                .has(Integration::Slack)
                 .then(|| self.secret("slack-webhook-url")),
             pagerduty_url: self.pagerduty_url.clone(),
         }
@@ -258,12 +262,12 @@ impl Outlets {
 
     fn receivers(&self) -> Vec<Receiver> {
         // Where there is nothing else, warnings go to PagerDuty too, which tells them apart by their severity.
-        let only_pages = self.kinds == [Outlet::PagerDuty];
+        let only_pages = self.kinds == [Integration::PagerDuty];
         [(PAGER, true), (TEAM, only_pages)]
             .map(|(name, pages)| Receiver {
                 name,
                 pagerduty_configs: self.some(
-                    pages && self.has(Outlet::PagerDuty),
+                    pages && self.has(Integration::PagerDuty),
                     PagerDuty {
                         routing_key_file: self.secret("pagerduty-routing-key"),
                         send_resolved: true,
@@ -273,7 +277,7 @@ impl Outlets {
                     },
                 ),
                 slack_configs: self.some(
-                    self.has(Outlet::Slack),
+                    self.has(Integration::Slack),
                     Slack {
                         channel: self.slack_channel.clone(),
                         send_resolved: true,
@@ -283,7 +287,7 @@ impl Outlets {
                     },
                 ),
                 webhook_configs: self.some(
-                    self.has(Outlet::Webhook),
+                    self.has(Integration::Webhook),
                     Webhook {
                         url: self.webhook_url.clone(),
                         send_resolved: true,
@@ -298,7 +302,7 @@ impl Outlets {
             .into()
     }
 
-    fn some<T>(&self, wanted: bool, outlet: T) -> Vec<T> {
-        wanted.then_some(outlet).into_iter().collect()
+    fn some<T>(&self, wanted: bool, integration: T) -> Vec<T> {
+        wanted.then_some(integration).into_iter().collect()
     }
 }

@@ -30,7 +30,7 @@ use serde::Serialize;
 use crate::alert::Pace;
 use crate::config::{Config, Profile};
 
-pub(crate) use alertmanager::{DEFAULT_SECRETS, DEFAULT_WEBHOOK, Outlet, Outlets};
+pub(crate) use alertmanager::{DEFAULT_SECRETS, DEFAULT_WEBHOOK, Integration, Integrations};
 pub(crate) use tables::fill_in;
 pub(crate) use tree::{check, write};
 
@@ -61,7 +61,7 @@ pub(crate) struct Wanted {
     /// By how many times everything is to happen faster than in earnest; 1 in earnest.
     pub(crate) shorten: f64,
     /// Who is told.
-    pub(crate) outlets: Outlets,
+    pub(crate) integrations: Integrations,
 }
 
 /// A kind of files.

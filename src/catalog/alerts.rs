@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{
     ALLOCATION_EFFICIENCY_SCORE, Counter, Gauge, LEAK_COUNT, LEAK_GROWTH_RATE_MB_H, LIMIT_BYTES,
-    LIMIT_USED_BYTES, RSS_BYTES,
+    LIMIT_USED_BYTES, MetricDef, RSS_BYTES,
 };
 
 /// One alert, defined once.
@@ -170,6 +170,36 @@ impl Over {
     }
 }
 
+impl Condition {
+    /// What is looked at: an alert has one of each of its series.
+    pub const fn metric(&self) -> &'static MetricDef {
+        match self {
+            Self::Level { metric, .. } | Self::Silent { metric, .. } => metric.def(),
+            Self::Risen { metric, .. } => metric.def(),
+            Self::Reached { used, .. } => used.def(),
+        }
+    }
+
+    /// How far back it looks; zero for a moment.
+    pub const fn window(&self) -> Duration {
+        match self {
+            Self::Level { over, .. } => over.window(),
+            Self::Risen { within, .. } => *within,
+            Self::Reached { history, .. } => *history,
+            Self::Silent { remembered, .. } => *remembered,
+        }
+    }
+
+    /// The threshold that its value is held against, where it has one.
+    pub const fn threshold(&self) -> Option<Threshold> {
+        match self {
+            Self::Level { threshold, .. } => Some(*threshold),
+            Self::Reached { within, .. } => Some(*within),
+            Self::Risen { .. } | Self::Silent { .. } => None,
+        }
+    }
+}
+
 impl AlertDef {
     /// What its value is a number of.
     pub const fn quantity(&self) -> Quantity {
@@ -187,12 +217,10 @@ impl AlertDef {
 
     /// The labels that tell one such alert from another, beside its name and severity.
     pub fn labels(&self) -> Vec<&'static str> {
-        let metric = match self.condition {
-            Condition::Level { metric, .. } => metric.def(),
-            Condition::Risen { metric, .. } => metric.def(),
-            Condition::Reached { used, .. } => used.def(),
-            Condition::Silent { .. } => return vec!["job"],
-        };
+        if !self.is_embedded() {
+            return vec!["job"];
+        }
+        let metric = self.condition.metric();
         let own = metric.labels.iter().map(|label| label.name);
         ["job", "instance"].into_iter().chain(own).collect()
     }

@@ -26,6 +26,7 @@ pub use alerts::*;
 pub use metrics::*;
 pub use runbook::{Look, RUNBOOK, Runbook};
 pub use text::compact;
+pub(crate) use text::most_is_held;
 pub use typed::{Counter, Gauge, Histogram};
 pub use verdict::{VERDICTS, Verdict};
 

@@ -64,6 +64,11 @@ impl AlertDef {
     }
 }
 
+/// The sentence on the component whose suspects hold most, with a space before it.
+pub(crate) fn most_is_held(component: &str, bytes: &str) -> String {
+    format!(" Most is held in component {component}: {bytes}.")
+}
+
 /// A duration in the short form of Prometheus: `1h30m`.
 pub fn compact(duration: Duration) -> String {
     let mut rest = duration.as_millis();

@@ -7,8 +7,8 @@ use std::time::Duration;
 use clap::ValueEnum;
 
 use crate::artifacts::{
-    Artifact, DEFAULT_INTERVAL, DEFAULT_SECRETS, DEFAULT_WEBHOOK, Kind, Outlet, Outlets, Wanted,
-    check, fill_in, write,
+    Artifact, DEFAULT_INTERVAL, DEFAULT_SECRETS, DEFAULT_WEBHOOK, Integration, Integrations, Kind,
+    Wanted, check, fill_in, write,
 };
 use crate::config::{Config, Profile};
 use crate::error::Error;
@@ -48,7 +48,7 @@ pub(super) struct Generate {
         value_delimiter = ',',
         default_value = "webhook,slack,pagerduty"
     )]
-    receivers: Vec<Outlet>,
+    receivers: Vec<Integration>,
     /// Directory of Alertmanager's files with secrets.
     #[arg(long, value_name = "DIR", default_value = DEFAULT_SECRETS, value_parser = absolute)]
     secrets_dir: PathBuf,
@@ -98,7 +98,7 @@ impl Generate {
             config: Config::from_file(profile, self.config.as_deref())?,
             interval: self.interval.into(),
             shorten: self.shorten,
-            outlets: Outlets {
+            integrations: Integrations {
                 kinds: self.receivers,
                 secrets: self.secrets_dir,
                 webhook_url: self.webhook_url,

@@ -233,11 +233,11 @@ fn an_alert_has_a_severity_a_text_a_section_of_the_runbook_and_a_threshold_that_
                 own.iter().any(|test| test.contains("exp_annotations:")),
                 "{alert:?}"
             );
-            let severity = format!("severity=\"{}\")", alert.severity.as_str());
+            let severity = format!("severity=\"{}\"", alert.severity.as_str());
             let is_quiet = |test: &&&str| {
                 let asked = test
                     .split("- expr: ")
-                    .filter(|query| query.contains(severity.trim_end_matches(')')));
+                    .filter(|query| query.contains(&severity));
                 asked.clone().count() > 0
                     && asked
                         .into_iter()

@@ -63,7 +63,7 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::artifacts::Outlets;
+    use crate::artifacts::Integrations;
     use crate::config::{Config, Profile};
 
     fn made(config: Config) -> Vec<Artifact> {
@@ -72,7 +72,7 @@ mod tests {
             config,
             interval: Duration::from_secs(30),
             shorten: 1.0,
-            outlets: Outlets::default(),
+            integrations: Integrations::default(),
         })
     }
 

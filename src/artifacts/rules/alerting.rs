@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::catalog::{ALERTS, AlertDef, Condition, Over, Quantity, Side, compact};
+use crate::catalog::{ALERTS, AlertDef, Condition, Over, Quantity, Side, compact, most_is_held};
 use crate::config::{Links, Thresholds};
 
 use super::{Alerting, Annotations, Group, Rule};
@@ -164,8 +164,12 @@ impl Fill for Template {
             .replace('%', "%%")
             .replace(&quoted(FILLED_IN), "%q");
         let format = quoted(&format);
+        let sentence = most_is_held(
+            "{{ . | first | label \"component\" }}",
+            "{{ . | first | value | humanize1024 }}B",
+        );
         format!(
-            "{{{{ with printf {format} $labels.job $labels.instance | query }}}} Most is held in component {{{{ . | first | label \"component\" }}}}: {{{{ . | first | value | humanize1024 }}}}B.{{{{ end }}}}"
+            "{{{{ with printf {format} $labels.job $labels.instance | query }}}}{sentence}{{{{ end }}}}"
         )
     }
 }
@@ -174,16 +178,7 @@ impl Fill for Template {
 pub(super) fn annotations(alert: &AlertDef, wanted: &Wanted, fill: &impl Fill) -> Annotations {
     let pace = wanted.pace();
     let thresholds = &wanted.config.alerts.thresholds;
-    let (window, threshold) = match alert.condition {
-        Condition::Level {
-            over, threshold, ..
-        } => (over.window(), Some(threshold)),
-        Condition::Risen { within, .. } => (within, None),
-        Condition::Reached {
-            history, within, ..
-        } => (history, Some(within)),
-        Condition::Silent { remembered, .. } => (remembered, None),
-    };
+    let (window, threshold) = (alert.condition.window(), alert.condition.threshold());
     let window = if window.is_zero() {
         window
     } else {

@@ -7,7 +7,9 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::alert::Evaluator;
-use crate::catalog::{ALERTS, AlertDef, LEAK_SUSPECT_BYTES, Quantity, alert_names, compact};
+use crate::catalog::{
+    ALERTS, AlertDef, LEAK_SUSPECT_BYTES, Quantity, alert_names, compact, most_is_held,
+};
 
 use super::alerting::{Fill, annotations};
 use super::rehearsal::{Course, Scene, Series, time};
@@ -344,6 +346,6 @@ fn largest(scene: &Scene) -> String {
     largest.map_or_else(String::new, |series| {
         let component = series.labels.first().map_or("", |(_, value)| *value);
         let bytes = Quantity::Bytes.written(series.track.last());
-        format!(" Most is held in component {component}: {bytes}.")
+        most_is_held(component, &bytes)
     })
 }
