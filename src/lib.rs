@@ -31,7 +31,7 @@
 //! | 4 | [`analysis`] | derive: trend, growth, health, allocations, leaks |
 //! | 3 | [`snapshot`] | freeze: snapshot, history |
 //! | 2 | [`collector`], [`profile`] | read: numbers (heap, samples, jemalloc, process, control group); call sites (pprof, flame graphs, symbols) |
-//! | 1 | [`heap`] | instrument: the allocator wrapper, sampling, stacks; all `unsafe` but some calls of jemalloc's is here |
+//! | 1 | [`heap`] | instrument: the allocator wrapper, sampling, stacks; all `unsafe` but some calls of jemalloc's is here. `client`: one request goes out |
 //! | 0 | [`catalog`], [`config`] | name and tune |
 //!
 //! The life of one number: `collector/jemalloc.rs` advances the epoch once and reads `stats.resident`; `snapshot/sampler.rs` freezes it
@@ -65,7 +65,9 @@ struct Readme;
 pub mod catalog;
 pub mod config;
 
-// Floor 1: instrument.
+// Floor 1: instrument, and speak.
+#[cfg(feature = "_client")]
+mod client;
 pub mod heap;
 
 // Floor 2: read.

@@ -8,14 +8,12 @@
 //! | `settings.rs` | configuration and the standard variables become one set of settings |
 //! | `encode.rs` | families become an export request |
 //! | `transport.rs` | a request goes out once |
-//! | `tls.rs` | certificates |
 //!
 //! What is in memory is one request, however long the receiver is away: counters are sent as totals, and a delta counts from the last
 //! snapshot that was acknowledged, so an outage loses no increment.
 
 mod encode;
 mod settings;
-mod tls;
 mod transport;
 
 use std::cell::Cell;
@@ -24,16 +22,13 @@ use std::time::{Duration, SystemTime};
 
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout, timeout_at};
 
+use crate::client::{Backoff, shown};
 use crate::snapshot::{Recorder, Snapshot};
 
 use encode::Encoder;
 use transport::{Failure, Transport};
 
 pub(crate) use settings::Settings;
-use settings::shown;
-
-const FIRST_BACKOFF: Duration = Duration::from_millis(500);
-const LONGEST_BACKOFF: Duration = Duration::from_secs(30);
 
 /// Pushes at an interval.
 pub(crate) struct Pusher {
@@ -45,7 +40,7 @@ pub(crate) struct Pusher {
     acknowledged: Option<Snapshot>,
     /// The receiver asked not to be called before.
     not_before: Option<Instant>,
-    backoff: Duration,
+    backoff: Backoff,
     is_failing: bool,
     is_rejecting: bool,
 }
@@ -60,7 +55,7 @@ impl Pusher {
             recorder,
             acknowledged: None,
             not_before: None,
-            backoff: FIRST_BACKOFF,
+            backoff: Backoff::default(),
             is_failing: false,
             is_rejecting: false,
         }
@@ -118,7 +113,7 @@ impl Pusher {
             let Some(hint) = failure.retry else {
                 return self.failed(&failure.why);
             };
-            let pause = hint.unwrap_or_default().max(self.jittered_backoff());
+            let pause = hint.unwrap_or_default().max(self.backoff.next());
             if Instant::now() + pause > deadline {
                 self.not_before = hint.map(|hint| Instant::now() + hint);
                 return self.failed(&failure.why);
@@ -138,7 +133,7 @@ impl Pusher {
             tracing::info!("the OTLP receiver takes exports again");
         }
         self.is_failing = false;
-        self.backoff = FIRST_BACKOFF;
+        self.backoff.reset();
         self.not_before = None;
         if self.encoder.needs_baseline() {
             self.acknowledged = Some(snapshot);
@@ -155,11 +150,5 @@ impl Pusher {
             tracing::warn!(why, endpoint, "OTLP export failed, will go on trying");
         }
         self.is_failing = true;
-    }
-
-    fn jittered_backoff(&mut self) -> Duration {
-        let backoff = self.backoff;
-        self.backoff = (backoff * 2).min(LONGEST_BACKOFF);
-        backoff.mul_f64(0.5 + fastrand::f64())
     }
 }

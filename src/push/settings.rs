@@ -8,12 +8,12 @@ use std::time::Duration;
 use opentelemetry_otlp as otel;
 
 use crate::catalog::MetricNames;
+use crate::client::{Certificates, TlsFile, TlsFiles, shown};
 use crate::config::{
     Auto, Compression, Config, ConfigError, Problem, Protocol, Resource, Secret, Temporality,
     is_url, pairs,
 };
 
-use super::tls::{Certificates, TlsFile, TlsFiles};
 use super::transport::check_header;
 
 const METRICS_PATH: &str = "v1/metrics";
@@ -194,21 +194,6 @@ fn endpoint(config: &Config, protocol: Protocol, variables: &mut Variables<'_>) 
     } else {
         base
     }
-}
-
-/// A URL without what may be secret in it.
-pub(super) fn shown(endpoint: &str) -> String {
-    let Ok(mut url) = url::Url::parse(endpoint) else {
-        return endpoint.to_owned();
-    };
-    if url.username().is_empty() && url.password().is_none() && url.query().is_none() {
-        return endpoint.to_owned();
-    }
-    // These fail only for URLs that have no such part.
-    let _ = url.set_username("");
-    let _ = url.set_password(None);
-    url.set_query(None);
-    url.to_string()
 }
 
 /// What `OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION` may ask for.

@@ -1,20 +1,13 @@
 //! A request goes out once, and what comes back is sorted: taken, try again, or never.
 
 use std::io::Write;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use bytes::Bytes;
 use flate2::Compression as Level;
 use flate2::write::GzEncoder;
-use http_body_util::{BodyExt, Full, Limited};
-use hyper::header::{
-    CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, USER_AGENT,
-};
-use hyper::{Method, Request, StatusCode};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
+use hyper::StatusCode;
+use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use opentelemetry_proto::tonic::collector::metrics::v1::metrics_service_client::MetricsServiceClient;
 use opentelemetry_proto::tonic::collector::metrics::v1::{
     ExportMetricsServiceRequest, ExportMetricsServiceResponse,
@@ -22,17 +15,15 @@ use opentelemetry_proto::tonic::collector::metrics::v1::{
 use prost::Message;
 use tonic::codec::CompressionEncoding;
 use tonic::metadata::{AsciiMetadataKey, AsciiMetadataValue, MetadataMap};
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
+use crate::client::{AGENT, Certificates, HttpClient, retry_after, with_causes};
 use crate::config::{Compression, Protocol, Secret};
 
 use super::Settings;
 
-const AGENT: &str = concat!("memory-exporter/", env!("CARGO_PKG_VERSION"));
-/// More of an answer is not read.
-const MOST_OF_ANSWER: usize = 64 << 10;
 /// A receiver that asks for a longer pause gets this one.
 const LONGEST_PAUSE: Duration = Duration::from_secs(24 * 3600);
 /// An answer that refuses is shown up to here.
@@ -45,7 +36,7 @@ pub(super) enum Transport {
         metadata: MetadataMap,
     },
     Http {
-        client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+        client: HttpClient,
         uri: String,
         headers: HeaderMap,
         gzip: bool,
@@ -110,21 +101,11 @@ impl Transport {
                 headers,
                 gzip,
             } => {
-                let mut message = Request::new(Full::new(body(request, *gzip)));
-                *message.method_mut() = Method::POST;
-                *message.uri_mut() = uri
-                    .parse()
-                    .map_err(|_| Failure::fatal(format!("{uri} is not a URL")))?;
-                *message.headers_mut() = headers.clone();
-                let answer = client.request(message).await;
-                let answer =
-                    answer.map_err(|error| Failure::retryable(None, with_causes(&error)))?;
-                let (parts, content) = answer.into_parts();
-                let content = Limited::new(content, MOST_OF_ANSWER).collect().await;
-                let content = content
-                    .map(http_body_util::Collected::to_bytes)
-                    .unwrap_or_default();
-                judge(parts.status, &parts.headers, &content)
+                let answer = client.post(uri, headers.clone(), body(request, *gzip));
+                let answer = answer
+                    .await
+                    .map_err(|why| Failure::retryable(None, why))?;
+                judge(answer.status, &answer.headers, &answer.body)
             }
             Self::Unusable(why) => Err(Failure::fatal(why.clone())),
         }
@@ -138,7 +119,7 @@ fn grpc(settings: &Settings) -> Result<Transport, String> {
         .connect_timeout(settings.timeout);
     if settings.endpoint.starts_with("https:") {
         endpoint = endpoint
-            .tls_config(settings.certificates.for_tonic())
+            .tls_config(tls(&settings.certificates))
             .map_err(|error| with_causes(&error))?;
     }
     let mut client = MetricsServiceClient::new(endpoint.connect_lazy())
@@ -154,23 +135,24 @@ fn grpc(settings: &Settings) -> Result<Transport, String> {
     Ok(Transport::Grpc { client, metadata })
 }
 
+fn tls(certificates: &Certificates) -> ClientTlsConfig {
+    let config = match certificates.ca() {
+        Some(ca) => ClientTlsConfig::new().ca_certificate(Certificate::from_pem(ca)),
+        None => ClientTlsConfig::new().with_native_roots(),
+    };
+    match certificates.identity() {
+        Some((cert, key)) => config.identity(Identity::from_pem(cert, key)),
+        None => config,
+    }
+}
+
 fn http(settings: &Settings) -> Result<Transport, String> {
-    let tls = settings
-        .certificates
-        .for_rustls()
-        .map_err(|error| error.to_string())?;
-    let connector = HttpsConnectorBuilder::new()
-        .with_tls_config(tls)
-        .https_or_http()
-        .enable_http1()
-        .build();
     let gzip = settings.compression == Compression::Gzip;
     let mut headers = HeaderMap::new();
     headers.insert(
         CONTENT_TYPE,
         HeaderValue::from_static("application/x-protobuf"),
     );
-    headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
     if gzip {
         headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
     }
@@ -178,9 +160,8 @@ fn http(settings: &Settings) -> Result<Transport, String> {
         let (key, value) = header(name, value)?;
         headers.insert(key, value);
     }
-    let client = Client::builder(TokioExecutor::new()).build(connector);
     Ok(Transport::Http {
-        client,
+        client: HttpClient::new(&settings.certificates)?,
         uri: settings.endpoint.clone(),
         headers,
         gzip,
@@ -272,25 +253,4 @@ fn judge(status: StatusCode, headers: &HeaderMap, content: &Bytes) -> Result<Acc
         429 | 502 | 503 | 504 => Err(Failure::retryable(retry_after(headers), why)),
         _ => Err(Failure::fatal(why)),
     }
-}
-
-/// `Retry-After` in seconds or as a date.
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-    let seconds = || text.parse().ok().map(Duration::from_secs);
-    let date = || {
-        httpdate::parse_http_date(text)
-            .ok()?
-            .duration_since(SystemTime::now())
-            .ok()
-    };
-    seconds().or_else(date)
-}
-
-/// An error with its causes: most of them say only "transport error" by themselves.
-fn with_causes(error: &(dyn std::error::Error + 'static)) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    let mut parts: Vec<String> = causes.map(ToString::to_string).collect();
-    parts.dedup();
-    parts.join(": ")
 }

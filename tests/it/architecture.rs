@@ -8,11 +8,11 @@ use std::path::{Path, PathBuf};
 const FLOORS: &[&[&str]] = &[
     &["catalog"],
     &["config"],
-    &["heap"],
+    &["heap", "client"],
     &["collector", "profile"],
     &["snapshot"],
     &["analysis"],
-    // `alert` will decide on what `watch` found, which it is handed.
+    // `alert` decides on what `watch` found, which it is handed.
     &["watch", "alert"],
     &["exposition", "push", "artifacts"],
     // `error` says why the composition failed, so it stands below `exporter` and above everything else.
@@ -31,10 +31,10 @@ const DOORS: &[(&str, &[&str])] = &[
         "opentelemetry_proto",
         &["push/encode.rs", "push/transport.rs"],
     ),
-    ("tonic", &["push/transport.rs", "push/tls.rs"]),
-    ("rustls", &["push/tls.rs"]),
+    ("tonic", &["push/transport.rs"]),
+    ("rustls", &["client/tls.rs"]),
     ("warp", &["exposition/", "exporter.rs"]),
-    ("hyper_util", &["exposition/server.rs", "push/transport.rs"]),
+    ("hyper_util", &["exposition/server.rs", "client/mod.rs"]),
     ("serde_yaml", &["config/", "artifacts/"]),
     ("tikv_jemalloc_ctl", &["collector/jemalloc.rs"]),
     (

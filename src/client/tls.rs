@@ -1,4 +1,4 @@
-//! Certificates for a receiver behind TLS.
+//! Certificates for who is behind TLS.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -6,28 +6,27 @@ use std::sync::Arc;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
-use tonic::transport::{Certificate, ClientTlsConfig, Identity};
 
 use crate::config::Problem;
 
 /// A PEM file, and the key or the variable that names it.
 #[derive(Debug, Clone)]
-pub(super) struct TlsFile {
-    pub(super) origin: String,
-    pub(super) path: PathBuf,
+pub(crate) struct TlsFile {
+    pub(crate) origin: String,
+    pub(crate) path: PathBuf,
 }
 
 /// PEM files.
 #[derive(Debug, Clone, Default)]
-pub(super) struct TlsFiles {
-    pub(super) ca: Option<TlsFile>,
-    pub(super) cert: Option<TlsFile>,
-    pub(super) key: Option<TlsFile>,
+pub(crate) struct TlsFiles {
+    pub(crate) ca: Option<TlsFile>,
+    pub(crate) cert: Option<TlsFile>,
+    pub(crate) key: Option<TlsFile>,
 }
 
 /// What stood in the files.
 #[derive(Clone, Default)]
-pub(super) struct Certificates {
+pub(crate) struct Certificates {
     ca: Option<Vec<u8>>,
     /// Certificate and key.
     identity: Option<(Vec<u8>, Vec<u8>)>,
@@ -44,7 +43,7 @@ impl std::fmt::Debug for Certificates {
 
 impl Certificates {
     /// Reads the files and notes what cannot be read or is not what it should be.
-    pub(super) fn read(files: &TlsFiles, problems: &mut Vec<Problem>) -> Self {
+    pub(crate) fn read(files: &TlsFiles, problems: &mut Vec<Problem>) -> Self {
         let mut read = |file: &Option<TlsFile>, check: fn(&[u8]) -> bool, what: &str| {
             let file = file.as_ref()?;
             match read_pem(&file.path, check, what) {
@@ -70,19 +69,18 @@ impl Certificates {
         }
     }
 
-    /// For gRPC.
-    pub(super) fn for_tonic(&self) -> ClientTlsConfig {
-        let config = match &self.ca {
-            Some(ca) => ClientTlsConfig::new().ca_certificate(Certificate::from_pem(ca)),
-            None => ClientTlsConfig::new().with_native_roots(),
-        };
-        match &self.identity {
-            Some((cert, key)) => config.identity(Identity::from_pem(cert, key)),
-            None => config,
-        }
+    /// The authority that is trusted in place of the system's, as PEM.
+    pub(crate) fn ca(&self) -> Option<&[u8]> {
+        self.ca.as_deref()
     }
 
-    /// For HTTP. The provider is named, because rustls panics in a program that has two.
+    /// Certificate and key of this client, as PEM.
+    pub(crate) fn identity(&self) -> Option<(&[u8], &[u8])> {
+        let identity = self.identity.as_ref()?;
+        Some((&identity.0, &identity.1))
+    }
+
+    /// What they make of TLS. The provider is named, because rustls panics in a program that has two.
     pub(super) fn for_rustls(&self) -> Result<ClientConfig, rustls::Error> {
         let mut roots = RootCertStore::empty();
         match &self.ca {
