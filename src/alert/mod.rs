@@ -7,11 +7,17 @@
 //! | `kept.rs` | samples of what alerts look at, for as long as they look back |
 //! | `manager.rs` | the alerts of this process: from the first sign to the end, muted, acknowledged, told |
 
+#[allow(dead_code)]
+mod channel;
 mod evaluate;
 mod kept;
+mod links;
 mod manager;
+#[allow(dead_code)]
+mod message;
 mod pace;
 
 pub use evaluate::{Evaluator, Progress, Sample, State};
+pub(crate) use links::{InUrl, Links};
 pub(crate) use manager::{Acknowledgement, Alert, AlertManager, Refused};
 pub use pace::Pace;

@@ -5,7 +5,6 @@
 //!
 //! | file | holds |
 //! |---|---|
-//! | `board.rs` | which dashboards there are, and which one an alert leads to |
 //! | `dashboards/` | dashboards for Grafana |
 //! | `promql.rs` | expressions, built from definitions |
 //! | `rules/` | rules for Prometheus, and their tests |
@@ -15,7 +14,6 @@
 //! | `tree.rs` | files, compared with those in a directory, or written there |
 
 mod alertmanager;
-mod board;
 mod dashboards;
 mod promql;
 mod rules;

@@ -2,9 +2,8 @@
 
 use std::fmt::Write as _;
 
-use crate::catalog::{ALERTS, AlertDef, RUNBOOK, Runbook};
+use crate::catalog::{ALERTS, AlertDef, Board, RUNBOOK, Runbook};
 
-use super::board::Board;
 use super::tables::condition;
 use super::{Artifact, GENERATED, Wanted};
 

@@ -9,12 +9,14 @@
 //! | `metrics.rs` | the table: the thirteen, then their companions |
 //! | `typed.rs` | metrics by kind, for whoever may be handed one kind only |
 //! | `alerts.rs` | the table of alerts |
+//! | `board.rs` | which dashboards there are, and which one an alert leads to |
 //! | `runbook.rs` | what people do about each |
 //! | `text.rs` | what an alert says, and how numbers and durations are written |
 //! | `naming.rs` | what a name and a unit become in each place |
 //! | `verdict.rs` | the states of the growth verdict |
 
 mod alerts;
+mod board;
 mod metrics;
 mod naming;
 mod runbook;
@@ -23,6 +25,7 @@ mod typed;
 mod verdict;
 
 pub use alerts::*;
+pub(crate) use board::Board;
 pub use metrics::*;
 pub use runbook::{Look, RUNBOOK, Runbook};
 pub use text::compact;

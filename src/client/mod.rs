@@ -54,9 +54,7 @@ impl HttpClient {
             .https_or_http()
             .enable_http1()
             .build();
-        Ok(Self(
-            Client::builder(TokioExecutor::new()).build(connector),
-        ))
+        Ok(Self(Client::builder(TokioExecutor::new()).build(connector)))
     }
 
     /// Sends a POST request and reads the answer.

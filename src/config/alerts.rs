@@ -1,11 +1,13 @@
-//! Section `alerts`: from when on it is bad, and where people find out more.
+//! Section `alerts`: from when on it is bad, who is told and how often, and where people find out more.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::catalog::Threshold;
 
+use super::channels::{ChannelConfig, GroupBy};
 use super::reader::Section;
-use super::{DAY, SECOND, checks};
+use super::{DAY, HOUR, SECOND, checks};
 
 const MB: f64 = 1_048_576.0;
 
@@ -19,8 +21,28 @@ const MB: f64 = 1_048_576.0;
 pub struct Alerts {
     pub enabled: bool,
     pub cooldown: Duration,
+    pub repeat_interval: Duration,
+    pub group_by: Vec<GroupBy>,
+    pub labels: BTreeMap<String, String>,
+    pub shorten: f64,
+    pub delivery: Delivery,
+    pub channels: Vec<ChannelConfig>,
     pub thresholds: Thresholds,
     pub links: Links,
+}
+
+/// Section `alerts.delivery`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+#[allow(
+    missing_docs,
+    reason = "each field is a key of config/production.yaml and explained there"
+)]
+pub struct Delivery {
+    pub timeout: Duration,
+    pub most_waiting: usize,
+    pub give_up_after: Duration,
+    pub resend_interval: Duration,
 }
 
 /// Section `alerts.thresholds`. One MB is 1,048,576 bytes.
@@ -79,6 +101,19 @@ impl Alerts {
         Self {
             enabled: alerts.get("enabled"),
             cooldown: alerts.within("cooldown", Duration::ZERO..=DAY),
+            repeat_interval: alerts.within("repeat_interval", SECOND..=DAY * 30),
+            group_by: alerts.list("group_by"),
+            labels: alerts.map("labels", |name, value: &String| {
+                checks::is_alert_label(name, value)
+            }),
+            shorten: alerts.within("shorten", 1.0..=3_600.0),
+            delivery: alerts.section("delivery", |delivery| Delivery {
+                timeout: delivery.within("timeout", Duration::from_millis(100)..=HOUR),
+                most_waiting: delivery.within("most_waiting", 1..=10_000),
+                give_up_after: delivery.within("give_up_after", SECOND..=DAY * 30),
+                resend_interval: delivery.within("resend_interval", SECOND..=HOUR),
+            }),
+            channels: channels(alerts),
             thresholds: alerts.section("thresholds", Thresholds::read),
             links: alerts.section("links", |links| Links {
                 dashboard: Some(
@@ -90,6 +125,23 @@ impl Alerts {
             }),
         }
     }
+}
+
+/// The channels, each under a name of its own.
+fn channels(alerts: &mut Section<'_>) -> Vec<ChannelConfig> {
+    let channels = alerts.sections("channels", ChannelConfig::read);
+    for (at, channel) in channels.iter().enumerate() {
+        let mut before = channels[..at].iter();
+        if !channel.name.is_empty() && before.any(|other| other.name == channel.name) {
+            let key = format!("channels[{at}].name");
+            let detail = format!(
+                "{:?} is the name of another channel; allowed: a name of its own",
+                channel.name
+            );
+            alerts.note_here(&key, detail);
+        }
+    }
+    channels
 }
 
 impl Thresholds {

@@ -111,6 +111,46 @@ pub(super) fn is_header(name: &str, value: &Secret) -> Result<(), String> {
         .map_err(|_| "a header value: visible characters only".to_owned())
 }
 
+/// A URL that messages are sent to.
+pub(super) fn is_channel_url(text: &str) -> Result<(), String> {
+    match url::Url::parse(text) {
+        Ok(url)
+            if is_url(text).is_ok() && url.username().is_empty() && url.password().is_none() =>
+        {
+            Ok(())
+        }
+        _ => Err(
+            "a URL such as https://hooks.example.org/alerts, without user and password".to_owned(),
+        ),
+    }
+}
+
+/// The URL of an Alertmanager, to which the path of the API is added.
+pub(super) fn is_peer(text: &str) -> Result<(), String> {
+    let has_query = |url: url::Url| url.query().is_some() || url.fragment().is_some();
+    if is_channel_url(text).is_ok() && !url::Url::parse(text).is_ok_and(has_query) {
+        Ok(())
+    } else {
+        Err("a URL such as http://alertmanager:9093, without user, password and query".to_owned())
+    }
+}
+
+/// The name in `Authorization: Basic`.
+pub(super) fn is_username(name: &str) -> Result<(), String> {
+    if name.is_empty() || name.contains(':') || name.chars().any(char::is_control) {
+        Err("a name without a colon".to_owned())
+    } else {
+        Ok(())
+    }
+}
+
+/// What can stand behind `Authorization: Bearer`.
+pub(super) fn is_token(token: &Secret) -> Result<(), String> {
+    hyper::header::HeaderValue::from_str(token.reveal())
+        .map(|_| ())
+        .map_err(|_| "a token of visible characters only".to_owned())
+}
+
 pub(super) fn is_attribute(name: &str, _value: &str) -> Result<(), String> {
     if name.is_empty() {
         Err("an attribute name such as service.name".to_owned())
@@ -129,6 +169,18 @@ pub(super) fn is_namespace(namespace: &str) -> Result<(), String> {
             "empty, or letters, digits and single _ between them, not starting with a digit"
                 .to_owned(),
         )
+    }
+}
+
+/// A label name that an alert may have beside its own: `job` and `instance` say how others name this process.
+pub(super) fn is_alert_label(name: &str, value: &str) -> Result<(), String> {
+    let ours = ["alertname", "severity", "component", "origin"];
+    if !is_name(name) || name.starts_with("__") || ours.contains(&name) {
+        Err("a label name: letters, digits and _, not starting with a digit or __, and not alertname, severity, component or origin".to_owned())
+    } else if value.is_empty() {
+        Err("a label value that is not empty".to_owned())
+    } else {
+        Ok(())
     }
 }
 

@@ -13,11 +13,13 @@
 //! | `problem.rs` | a mistake, with its key, its value and what is allowed |
 //! | `sections.rs` | the keys, by section |
 //! | `alerts.rs` | section `alerts` |
+//! | `channels.rs` | list `alerts.channels` |
 //! | `leaks.rs` | section `leaks` |
 //! | `recommendations.rs` | section `allocations.recommendations` |
 //! | `resource.rs` | who is speaking: resource attributes |
 
 mod alerts;
+mod channels;
 mod checks;
 mod document;
 mod knob;
@@ -36,7 +38,11 @@ use std::time::Duration;
 use document::Document;
 use reader::Section;
 
-pub use alerts::{Alerts, Links, Thresholds};
+pub use alerts::{Alerts, Delivery, Links, Thresholds};
+pub use channels::{
+    Authorization, ChannelConfig, ChannelKind, ChannelTarget, ChannelTls, GroupBy, LeastSeverity,
+    SecretSource,
+};
 #[cfg(feature = "otlp")]
 pub(crate) use checks::is_url;
 pub(crate) use knob::parse_size;
@@ -221,6 +227,7 @@ impl Config {
                 }),
             }),
             history: root.section("history", |history| HistoryConfig {
+                directory: history.get("directory"),
                 retention: history.within("retention", HOUR..=DAY * 366),
             }),
             otlp: root.section("otlp", |otlp| Otlp {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_yaml::{Mapping, Value};
 
-use super::knob::Knob;
+use super::knob::{Knob, Secret};
 use super::problem::Problems;
 
 /// A mapping of the document.
@@ -185,6 +185,50 @@ impl<'a> Section<'a> {
         self.checked(key, check)
     }
 
+    /// As [`required`](Self::required), for a list of at least one value that each pass a check.
+    pub(super) fn required_list<T: Knob>(
+        &mut self,
+        key: &'static str,
+        check: impl Fn(&T) -> Result<(), String>,
+    ) -> Vec<T> {
+        let noted = self.problems.noted.len();
+        let values = self.list_checked(key, &check);
+        if values.is_empty() && self.problems.noted.len() == noted {
+            let path = self.path_of(key);
+            let allowed = check(&T::placeholder()).err().unwrap_or_else(T::allowed);
+            let detail = format!("missing; allowed: a list of at least one: {allowed}");
+            self.problems.note(&path, None, detail);
+        }
+        values
+    }
+
+    /// A value that need not be there, but passes a check if it is.
+    pub(super) fn optional<T: Knob>(
+        &mut self,
+        key: &'static str,
+        check: impl Fn(&T) -> Result<(), String>,
+    ) -> Option<T> {
+        let value = self.checked(key, check);
+        self.map?.contains_key(key).then_some(value)
+    }
+
+    /// A text that need not be there and is never shown.
+    pub(super) fn secret(
+        &mut self,
+        key: &'static str,
+        check: impl Fn(&Secret) -> Result<(), String>,
+    ) -> Option<Secret> {
+        let value = self.value(key)?;
+        let parsed = Secret::parse(value).ok_or_else(Secret::allowed);
+        match parsed.and_then(|secret| check(&secret).map(|()| secret)) {
+            Ok(secret) => Some(secret),
+            Err(allowed) => {
+                self.note_here(key, format!("allowed: {allowed}"));
+                Some(Secret::placeholder())
+            }
+        }
+    }
+
     /// A mapping of free keys. Values may be secrets and are not shown.
     pub(super) fn map<T: Knob>(
         &mut self,
@@ -228,6 +272,12 @@ impl<'a> Section<'a> {
     pub(super) fn report(&mut self, key: &str, value: Option<String>, allowed: String) {
         self.problems
             .note(key, value, format!("allowed: {allowed}"));
+    }
+
+    /// Notes a mistake of a key of this section whose value is not shown.
+    pub(super) fn note_here(&mut self, key: &str, detail: String) {
+        let path = self.path_of(key);
+        self.problems.note(&path, None, detail);
     }
 
     /// Whether a mistake was noted for a key of this name: its value is a placeholder then.

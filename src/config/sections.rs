@@ -121,6 +121,7 @@ pub struct EvidenceConfig {
     reason = "each field is a key of config/production.yaml and explained there"
 )]
 pub struct HistoryConfig {
+    pub directory: Option<PathBuf>,
     pub retention: Duration,
 }
 

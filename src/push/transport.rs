@@ -102,9 +102,7 @@ impl Transport {
                 gzip,
             } => {
                 let answer = client.post(uri, headers.clone(), body(request, *gzip));
-                let answer = answer
-                    .await
-                    .map_err(|why| Failure::retryable(None, why))?;
+                let answer = answer.await.map_err(|why| Failure::retryable(None, why))?;
                 judge(answer.status, &answer.headers, &answer.body)
             }
             Self::Unusable(why) => Err(Failure::fatal(why.clone())),

@@ -1,8 +1,7 @@
 //! Memory / Allocator internals: where the memory is, who asks for it, in which sizes, and what looking at it costs.
 
-use crate::artifacts::board::Board;
 use crate::artifacts::promql::{Expr, Window, counter, gauge, histogram};
-use crate::catalog::Threshold;
+use crate::catalog::{Board, Threshold};
 
 use super::colour::{Colour, Thresholds};
 use super::cost;

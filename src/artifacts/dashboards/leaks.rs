@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use crate::artifacts::board::Board;
 use crate::artifacts::promql::{Expr, Window, counter, gauge, histogram};
-use crate::catalog::OPERATIONS;
+use crate::catalog::{Board, OPERATIONS};
 
 use super::build::Column;
 use super::colour::{Colour, FieldColor, Thresholds};

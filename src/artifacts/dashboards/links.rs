@@ -1,6 +1,6 @@
 //! Where a click leads: to the leaks of what was clicked, and to the pages of the exporter itself.
 
-use crate::artifacts::board::Board;
+use crate::catalog::Board;
 
 use super::field::DataLink;
 use super::frame::Frame;

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::artifacts::board::Board;
 use crate::artifacts::promql::Expr;
+use crate::catalog::Board;
 
 use super::field::FieldConfig;
 use super::head::{Annotation, DashboardLink, Datasource, Variable};

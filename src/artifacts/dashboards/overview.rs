@@ -1,8 +1,7 @@
 //! Memory / Overview: is it bad, how bad, how long do we have, and who is it.
 
-use crate::artifacts::board::Board;
 use crate::artifacts::promql::{Expr, Window, counter, gauge};
-use crate::catalog::AlertSeverity;
+use crate::catalog::{AlertSeverity, Board};
 
 use super::build::Column;
 use super::colour::{Colour, Thresholds};

@@ -1,19 +1,14 @@
 //! Alerts as rules for Prometheus.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use crate::catalog::{ALERTS, AlertDef, Condition, Over, Quantity, Side, compact, most_is_held};
-use crate::config::{Links, Thresholds};
+use crate::config::Thresholds;
 
 use super::{Alerting, Annotations, Group, Rule};
-use crate::alert::Pace;
+use crate::alert::{InUrl, Links, Pace};
 use crate::artifacts::Wanted;
-use crate::artifacts::board::Board;
 use crate::artifacts::promql::{Expr, Scope, Window, gauge, quoted};
-
-/// How far back the flame graph of an alert shows what grew.
-const GREW_WITHIN: Duration = Duration::from_secs(3600);
 
 pub(super) fn group(wanted: &Wanted) -> Group {
     let alerts = ALERTS.iter().map(|alert| rule(alert, wanted));
@@ -193,37 +188,14 @@ pub(super) fn annotations(alert: &AlertDef, wanted: &Wanted, fill: &impl Fill) -
         "largest" => fill.largest(),
         label => fill.label(label, false),
     });
-    let Links {
-        dashboard,
-        runbook,
-        exporter,
-        ..
-    } = &wanted.config.alerts.links;
-    let labels = alert.labels();
-    let variables = labels
-        .iter()
-        .filter(|label| ["job", "instance"].contains(label))
-        .map(|label| format!("var-{label}={}", fill.label(label, true)));
-    let variables = variables.collect::<Vec<_>>().join("&");
-    let component = labels.contains(&"component");
+    let links = Links::of(alert, &wanted.config.alerts.links, |label, place| {
+        fill.label(label, place == InUrl::Query)
+    });
     Annotations {
         summary: alert.summary.to_owned(),
         description,
-        runbook_url: format!("{runbook}#{}", alert.name.to_lowercase()),
-        dashboard_url: dashboard.as_ref().map(|grafana| {
-            let board = Board::of_alert(alert).uid();
-            format!("{}/d/{board}?{variables}", grafana.trim_end_matches('/'))
-        }),
-        flamegraph_url: labels.contains(&"instance").then(|| {
-            let exporter = exporter.replace("{instance}", &fill.label("instance", false));
-            let query = match component {
-                true => format!("component={}", fill.label("component", true)),
-                false => format!("since={}", compact(GREW_WITHIN)),
-            };
-            format!(
-                "{}/debug/flamegraph?{query}",
-                exporter.trim_end_matches('/')
-            )
-        }),
+        runbook_url: links.runbook,
+        dashboard_url: links.dashboard,
+        flamegraph_url: links.flamegraph,
     }
 }

@@ -2,11 +2,11 @@
 
 use serde::{Serialize, Serializer};
 
-use crate::catalog::{AlertDef, Condition, Group, Over};
+use super::{AlertDef, Condition, Group, Over};
 
 /// A dashboard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Board {
+pub(crate) enum Board {
     Overview,
     Leaks,
     Allocator,
@@ -14,7 +14,7 @@ pub(super) enum Board {
 
 impl Board {
     /// What its file is called and its address ends in.
-    pub(super) fn uid(self) -> &'static str {
+    pub(crate) fn uid(self) -> &'static str {
         match self {
             Self::Overview => "memory-overview",
             Self::Leaks => "memory-leaks",
@@ -23,7 +23,7 @@ impl Board {
     }
 
     /// What stands above it.
-    pub(super) fn title(self) -> &'static str {
+    pub(crate) fn title(self) -> &'static str {
         match self {
             Self::Overview => "Memory / Overview",
             Self::Leaks => "Memory / Leak investigation",
@@ -32,7 +32,7 @@ impl Board {
     }
 
     /// The one that shows what `alert` is about.
-    pub(super) fn of_alert(alert: &AlertDef) -> Self {
+    pub(crate) fn of_alert(alert: &AlertDef) -> Self {
         match alert.condition {
             Condition::Silent { .. } => Self::Overview,
             Condition::Level { metric, .. } if metric.def().group == Group::Allocations => {
