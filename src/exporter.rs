@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use warp::filters::BoxedFilter;
 use warp::reply::Response;
 
-use crate::alert::AlertManager;
+use crate::alert::{AlertManager, Outlets};
 use crate::analysis;
 use crate::collector::{Roots, Target};
 use crate::config::{Auto, Config, Resource};
@@ -119,11 +119,18 @@ impl Builder {
             derived
         });
         let recorder = Arc::new(recorder);
-        let alerts = config.alerts.enabled.then(|| {
-            let interval = config.sampling.interval;
-            let (job, instance) = (resource.job(), resource.instance());
-            Arc::new(AlertManager::new(&config.alerts, interval, &job, instance))
-        });
+        let alerts = match config.alerts.enabled {
+            true => {
+                let _runtime = runtime.enter();
+                let outlets = Arc::new(Outlets::open(&config.alerts, config.sampling.interval)?);
+                recorder.own().count_channels(outlets.counts());
+                let (job, instance) = (resource.job(), resource.instance());
+                Some(Arc::new(AlertManager::new(
+                    &config, &job, instance, outlets,
+                )))
+            }
+            false => None,
+        };
         let api = Arc::new(Api::new(
             &config,
             Arc::clone(&recorder),
@@ -286,25 +293,30 @@ impl Parts {
         } = self;
         #[cfg(feature = "otlp")]
         let recorder = Arc::clone(&ticker.recorder);
+        let alerts = ticker.alerts.clone();
+        let grace = config.web.shutdown_timeout;
         let ticker = ticker.run(stopped(stopping.clone()));
         let server = exposition::serve(bound, api, &config.web, stopped(stopping.clone()));
-        #[cfg(feature = "otlp")]
-        runtime.block_on(async {
-            let pusher = async {
-                if let Some(settings) = self.push {
-                    let pusher = crate::push::Pusher::new(settings, recorder, started);
-                    pusher
-                        .run(stopped(stopping), config.web.shutdown_timeout)
-                        .await;
-                }
-            };
-            tokio::join!(ticker, server, pusher);
-        });
-        #[cfg(not(feature = "otlp"))]
-        runtime.block_on(async {
+        let notifier = async {
+            if let Some(alerts) = alerts {
+                let finished = async {
+                    stopped(stopping.clone()).await;
+                    alerts.finish();
+                };
+                alerts.outlets().run(finished, grace).await;
+                alerts.keep();
+            }
+        };
+        let pusher = async {
+            #[cfg(feature = "otlp")]
+            if let Some(settings) = self.push {
+                let pusher = crate::push::Pusher::new(settings, recorder, started);
+                pusher.run(stopped(stopping.clone()), grace).await;
+            }
+            #[cfg(not(feature = "otlp"))]
             let _ = started;
-            tokio::join!(ticker, server);
-        });
+        };
+        runtime.block_on(async { tokio::join!(ticker, server, notifier, pusher) });
     }
 }
 

@@ -66,7 +66,6 @@ pub mod catalog;
 pub mod config;
 
 // Floor 1: instrument, and speak.
-#[cfg(feature = "_client")]
 mod client;
 pub mod heap;
 

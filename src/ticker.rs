@@ -7,10 +7,11 @@ use tokio::task::spawn_blocking;
 use tokio::time::MissedTickBehavior;
 
 use crate::alert::AlertManager;
+use crate::catalog::{AlertDef, Condition, Over};
 use crate::heap;
 use crate::profile::{Asker, Profiler};
 use crate::snapshot::Recorder;
-use crate::watch::{Guard, LeakWatch};
+use crate::watch::{Guard, LeakWatch, Most};
 
 /// How often the limit is looked at while the process is not far from it.
 const GUARD_INTERVAL: Duration = Duration::from_secs(1);
@@ -62,11 +63,16 @@ impl Ticker {
             && let Some(look) = self.leaks.begin()
         {
             let (recorder, alerts) = (Arc::clone(&self.recorder), self.alerts.clone());
+            let leaks = Arc::clone(&self.leaks);
             spawn_blocking(move || {
                 look.at(&moment);
                 // What was found just now is part of what alerts look at.
                 if let Some(alerts) = alerts {
-                    alerts.observe(&recorder.snapshot());
+                    let snapshot = recorder.snapshot();
+                    alerts.observe(&snapshot, &|def, component| {
+                        leaks.culprit(component, most(def), snapshot.time)
+                    });
+                    alerts.keep();
                 }
             });
         }
@@ -97,6 +103,19 @@ impl Ticker {
         limit
             .used_ratio()
             .is_some_and(|ratio| ratio >= self.guard_from)
+    }
+}
+
+/// Whose call site an alert is about, where none is suspected of a leak.
+fn most(def: &AlertDef) -> Most {
+    match def.condition {
+        Condition::Level {
+            over: Over::Slope(_),
+            ..
+        }
+        | Condition::Reached { .. }
+        | Condition::Risen { .. } => Most::Grows,
+        Condition::Level { .. } | Condition::Silent { .. } => Most::Holds,
     }
 }
 

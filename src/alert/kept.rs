@@ -78,11 +78,7 @@ impl Kept {
     }
 
     /// The samples of a metric, of a component where it has them.
-    pub(super) fn of(
-        &self,
-        def: &'static MetricDef,
-        component: Option<&'static str>,
-    ) -> Vec<&[Sample]> {
+    pub(super) fn of(&self, def: &'static MetricDef, component: Option<&str>) -> Vec<&[Sample]> {
         let is_it =
             |series: &&Series| std::ptr::eq(series.def, def) && series.component == component;
         let found = self.series.iter().filter(is_it);

@@ -1,26 +1,42 @@
-//! The alerts of this process, from the first sign to the end and some time beyond.
+//! The alerts of this process, from the first sign to the end and some time beyond, and who is told of them.
 
-use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use crate::analysis::Culprit;
 use crate::catalog::{ALERTS, AlertDef, AlertSeverity, Quantity, compact, most_is_held};
-use crate::config::{Alerts, Thresholds};
+use crate::config::{Alerts, Config, Thresholds};
 use crate::snapshot::Snapshot;
 
+use super::delivery::Outlets;
+use super::group::{Due, Manners, Told};
 use super::kept::Kept;
+use super::links;
+use super::message::{Event, Group, Message, Origin};
+use super::silence::{MOST_SILENCES, Matcher, Silence};
+use super::state::{Acknowledgement, Alert, Identity};
+use super::store::{Remembered, Store};
 use super::{Evaluator, Pace, Progress, State};
 
 /// Most alerts that are remembered after their end; the oldest goes first.
 const MOST_PAST: usize = 1_000;
+/// How long those who are told of the state of all alerts are told of one that has ended, as by Prometheus.
+const RESOLVED_FOR: Duration = Duration::from_secs(15 * 60);
 
-/// Evaluates all alerts and remembers them.
+/// Finds the call site to look at first for an alert, of a component where it has one. May take its time.
+pub(crate) type Find<'a> = &'a dyn Fn(&'static AlertDef, Option<&str>) -> Option<Culprit>;
+
+/// Evaluates all alerts, remembers them, and decides who is told what and when.
 #[derive(Debug)]
 pub(crate) struct AlertManager {
     thresholds: Thresholds,
     pace: Pace,
-    cooldown: Duration,
-    labels: Vec<(&'static str, String)>,
+    manners: Manners,
+    identity: Identity,
+    origin: Arc<Origin>,
+    outlets: Arc<Outlets>,
+    store: Option<Store>,
     state: Mutex<Managed>,
 }
 
@@ -30,96 +46,114 @@ struct Managed {
     /// The time of the last snapshot, and how many seconds after the first it was.
     clock: Option<(SystemTime, f64)>,
     tracked: Vec<Tracked>,
+    told: Vec<Told>,
     past: VecDeque<Alert>,
+    silences: Vec<Silence>,
     last_id: u64,
+    /// Whether all have been ended for good.
+    is_finished: bool,
+    /// Whether what is kept on disk is not what is known.
+    is_changed: bool,
 }
 
 /// An alert as it may be at any time, of one component where it has them.
 #[derive(Debug)]
 struct Tracked {
     def: &'static AlertDef,
-    component: Option<&'static str>,
+    component: Option<Arc<str>>,
     progress: Progress,
     alert: Option<Alert>,
-    /// When people were last told.
-    told: Option<SystemTime>,
+    /// Until then it goes on as the process before this one left it.
+    held_until: Option<f64>,
 }
 
-/// An alert that is pending, fires, or did.
-#[derive(Debug, Clone)]
-pub(crate) struct Alert {
-    /// Of this session.
-    pub(crate) id: u64,
-    pub(crate) def: &'static AlertDef,
-    pub(crate) component: Option<&'static str>,
-    /// The last value while its condition held.
-    pub(crate) value: f64,
-    /// What is wrong, with that value.
-    pub(crate) description: String,
-    /// From when on its condition held.
-    pub(crate) active_at: SystemTime,
-    /// From when on it fired; none while it is pending.
-    pub(crate) fired_at: Option<SystemTime>,
-    /// When it ended.
-    pub(crate) resolved_at: Option<SystemTime>,
-    /// Whether a more severe alert of the same name says it already.
-    pub(crate) is_muted: bool,
-    pub(crate) acknowledged: Option<Acknowledgement>,
-    /// Whether people were told of it.
-    is_told: bool,
-}
-
-/// Somebody has taken an alert on.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Acknowledgement {
-    pub(crate) at: SystemTime,
-    /// Who, if they said so.
-    pub(crate) by: Option<String>,
-}
-
-/// Why an alert is not acknowledged.
+/// Why something is not done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Refused {
     /// There is none with this number.
     Unknown,
     /// It has ended.
-    Resolved,
-}
-
-impl Alert {
-    /// Its state, in one word.
-    pub(crate) fn state(&self) -> &'static str {
-        match (self.resolved_at, self.fired_at) {
-            (Some(_), _) => "resolved",
-            (None, Some(_)) => "firing",
-            (None, None) => "pending",
-        }
-    }
-
-    fn is_firing(&self) -> bool {
-        self.fired_at.is_some() && self.resolved_at.is_none()
-    }
+    Ended,
+    /// There are as many as there may be.
+    TooMany,
 }
 
 impl AlertManager {
-    /// Evaluates at `interval` from now on, for a process that is called `job` and `instance`.
-    pub(crate) fn new(config: &Alerts, interval: Duration, job: &str, instance: &str) -> Self {
-        Self {
-            thresholds: config.thresholds,
-            pace: Pace::new(interval, interval, 1.0),
-            cooldown: config.cooldown,
-            labels: vec![
-                ("job", job.to_owned()),
-                ("instance", instance.to_owned()),
-                ("origin", "embedded".to_owned()),
-            ],
+    /// Evaluates at every `sampling.interval` from now on, for a process that is called `job` and `instance`. Goes on from what the process
+    /// before this one has left in `history.directory`.
+    pub(crate) fn new(config: &Config, job: &str, instance: &str, outlets: Arc<Outlets>) -> Self {
+        let Alerts {
+            labels: own,
+            links,
+            thresholds,
+            ..
+        } = &config.alerts;
+        let mut labels = config.metrics.labels.clone();
+        for (name, value) in [("job", job), ("instance", instance)] {
+            labels.insert(name.to_owned(), value.to_owned());
+        }
+        labels.extend(own.clone());
+        labels.insert("origin".to_owned(), "embedded".to_owned());
+        let identity = Identity {
+            links: links.clone(),
+            labels,
+        };
+        let (job, instance) = (identity.label("job"), identity.label("instance"));
+        let origin = Origin {
+            job: job.to_owned(),
+            instance: instance.to_owned(),
+            url: links::exporter(links, instance),
+        };
+        let interval = config.sampling.interval;
+        let directory = config.history.directory.as_deref();
+        let mut manager = Self {
+            thresholds: *thresholds,
+            pace: Pace::new(interval, interval, config.alerts.shorten),
+            manners: Manners {
+                group_by: config.alerts.group_by.clone(),
+                cooldown: config.alerts.cooldown,
+                repeat_interval: config.alerts.repeat_interval,
+            },
+            origin: Arc::new(origin),
+            identity,
+            outlets,
+            store: None,
             state: Mutex::default(),
+        };
+        if let Some((store, remembered)) = directory.and_then(Store::open) {
+            manager.store = Some(store);
+            manager.resume(remembered);
+        }
+        manager
+    }
+
+    /// Goes on from where another process was: what fired there goes on for as long as it would without its condition.
+    fn resume(&self, remembered: Remembered) {
+        let state = &mut *self.state();
+        state.last_id = remembered.last_id;
+        state.silences = remembered.silences;
+        state.past = remembered.past.into();
+        for alert in remembered.active {
+            let held = self.pace.time(alert.def.keep_firing).as_secs_f64();
+            self.told(state, &alert).fired = Some(0.0);
+            state.tracked.push(Tracked {
+                def: alert.def,
+                component: alert.component.clone(),
+                progress: Progress::default(),
+                alert: Some(alert),
+                held_until: Some(held),
+            });
         }
     }
 
-    /// Labels of every alert of this process.
-    pub(crate) fn labels(&self) -> &[(&'static str, String)] {
-        &self.labels
+    /// Who this process is to those who are told.
+    pub(crate) fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// Who is told.
+    pub(crate) fn outlets(&self) -> &Outlets {
+        &self.outlets
     }
 
     /// The threshold of an alert as it is configured, where it has one.
@@ -132,9 +166,76 @@ impl AlertManager {
         )
     }
 
-    /// Evaluates every alert over what a snapshot and those before it say, and tells people what is new.
-    pub(crate) fn observe(&self, snapshot: &Snapshot) {
+    /// Evaluates every alert over what a snapshot and those before it say, and tells people what is new. `find` is asked while nothing is
+    /// locked.
+    pub(crate) fn observe(&self, snapshot: &Snapshot, find: Find<'_>) {
+        let Some(firing) = self.evaluate(snapshot) else {
+            return;
+        };
+        let found: Vec<_> = firing
+            .into_iter()
+            .filter_map(|(id, def, component)| Some((id, find(def, component.as_deref())?)))
+            .collect();
         let state = &mut *self.state();
+        if state.is_finished {
+            return;
+        }
+        for alert in state.active() {
+            if let Some((_, culprit)) = found.iter().find(|(id, _)| *id == alert.id) {
+                alert.culprit = Some(culprit.clone());
+            }
+        }
+        state.hush(&self.identity, snapshot.time);
+        self.tell(state, snapshot.time);
+    }
+
+    /// Ends all alerts, because the process does, and tells people.
+    pub(crate) fn finish(&self) {
+        let now = SystemTime::now();
+        let state = &mut *self.state();
+        state.is_finished = true;
+        let tracked = std::mem::take(&mut state.tracked);
+        for mut one in tracked {
+            if let Some(alert) = end(&mut one, now) {
+                self.ended(state, alert);
+            }
+        }
+        self.tell(state, now);
+    }
+
+    /// Writes what is to survive the process to disk, where there is a place for it and anything has changed. Takes some milliseconds.
+    pub(crate) fn keep(&self) {
+        let Some(store) = &self.store else {
+            return;
+        };
+        let is_kept = store.write(|| {
+            let state = &mut *self.state();
+            let is_changed = std::mem::take(&mut state.is_changed);
+            is_changed.then(|| Remembered {
+                last_id: state.last_id,
+                active: state
+                    .active()
+                    .filter(|alert| alert.is_told)
+                    .map(|alert| alert.clone())
+                    .collect(),
+                past: state.past.iter().cloned().collect(),
+                silences: state.silences.clone(),
+            })
+        });
+        if !is_kept {
+            self.state().is_changed = true;
+        }
+    }
+
+    /// Takes in a snapshot, and says which alerts fire; nothing any more once they were finished.
+    fn evaluate(
+        &self,
+        snapshot: &Snapshot,
+    ) -> Option<Vec<(u64, &'static AlertDef, Option<Arc<str>>)>> {
+        let state = &mut *self.state();
+        if state.is_finished {
+            return None;
+        }
         // A clock that is set back stands still here, so that samples stay in order.
         let now = state.clock.map_or(0.0, |(last, seconds)| {
             let step = snapshot.time.duration_since(last).unwrap_or_default();
@@ -145,74 +246,69 @@ impl AlertManager {
         for def in ALERTS.iter().filter(|def| def.is_embedded()) {
             for component in state.kept.components(def.condition.metric()) {
                 let is_it = |tracked: &Tracked| {
-                    std::ptr::eq(tracked.def, def) && tracked.component == component
+                    std::ptr::eq(tracked.def, def) && tracked.component.as_deref() == component
                 };
                 if !state.tracked.iter().any(is_it) {
                     state.tracked.push(Tracked {
                         def,
-                        component,
+                        component: component.map(Arc::from),
                         progress: Progress::default(),
                         alert: None,
-                        told: None,
+                        held_until: None,
                     });
                 }
             }
         }
         let evaluator = Evaluator::new(&self.thresholds, self.pace);
+        let mut ended = Vec::new();
         let Managed {
             kept,
             tracked,
-            past,
             last_id,
+            is_changed,
             ..
         } = state;
         for one in &mut *tracked {
-            let samples = |def| kept.of(def, one.component);
+            let component = one.component.clone();
+            let samples = |def| kept.of(def, component.as_deref());
             evaluator.advance(&mut one.progress, one.def, samples, now);
-            if let Some(ended) = self.follow(one, snapshot, last_id) {
-                if past.len() >= MOST_PAST {
-                    past.pop_front();
-                }
-                past.push_back(ended);
-            }
+            let before = one.alert.as_ref().map(Alert::state);
+            ended.extend(self.follow(one, snapshot, now, last_id));
+            *is_changed |= before != one.alert.as_ref().map(Alert::state);
         }
-        mute(tracked);
-        self.tell(tracked, snapshot.time);
+        for alert in ended {
+            self.ended(state, alert);
+        }
+        let firing = state.active().filter(|alert| alert.is_firing());
+        let firing = firing.map(|alert| (alert.id, alert.def, alert.component.clone()));
+        Some(firing.collect())
     }
 
     /// Takes over how far an alert has come; gives it back when it has ended after it fired.
-    fn follow(&self, one: &mut Tracked, snapshot: &Snapshot, last_id: &mut u64) -> Option<Alert> {
+    fn follow(
+        &self,
+        one: &mut Tracked,
+        snapshot: &Snapshot,
+        now: f64,
+        last_id: &mut u64,
+    ) -> Option<Alert> {
         let (state, value) = (one.progress.state(), one.progress.value());
-        let Some(value) = value.filter(|_| state != State::Inactive) else {
-            let mut ended = one.alert.take()?;
-            ended.resolved_at = Some(snapshot.time);
-            if ended.is_told {
-                tracing::info!(
-                    id = ended.id,
-                    alert = ended.def.name,
-                    severity = ended.def.severity.as_str(),
-                    component = ended.component,
-                    "alert resolved"
-                );
+        if state == State::Firing {
+            one.held_until = None;
+        } else if let Some(until) = one.held_until {
+            if now < until {
+                return None;
             }
-            return ended.fired_at.is_some().then_some(ended);
+            one.held_until = None;
+            return end(one, snapshot.time);
+        }
+        let Some(value) = value.filter(|_| state != State::Inactive) else {
+            return end(one, snapshot.time);
         };
-        let (def, component) = (one.def, one.component);
+        let (def, component) = (one.def, &one.component);
         let alert = one.alert.get_or_insert_with(|| {
             *last_id += 1;
-            Alert {
-                id: *last_id,
-                def,
-                component,
-                value,
-                description: String::new(),
-                active_at: snapshot.time,
-                fired_at: None,
-                resolved_at: None,
-                is_muted: false,
-                acknowledged: None,
-                is_told: false,
-            }
+            Alert::begin(*last_id, def, component.clone(), snapshot.time)
         });
         alert.value = value;
         alert.description = self.describe(alert, snapshot);
@@ -220,6 +316,18 @@ impl AlertManager {
             alert.fired_at.get_or_insert(snapshot.time);
         }
         None
+    }
+
+    /// Remembers an alert that has ended, also as one that people must be told of.
+    fn ended(&self, state: &mut Managed, alert: Alert) {
+        if alert.is_told {
+            self.told(state, &alert).ended.push(alert.clone());
+        }
+        if state.past.len() >= MOST_PAST {
+            state.past.pop_front();
+        }
+        state.past.push_back(alert);
+        state.is_changed = true;
     }
 
     fn describe(&self, alert: &Alert, snapshot: &Snapshot) -> String {
@@ -232,64 +340,110 @@ impl AlertManager {
         def.describe(|name| match name {
             "value" => def.quantity().written(alert.value),
             "threshold" => self.threshold(def).unwrap_or_default(),
-            "time" => compact(def.time(window, def.hold)),
+            "time" => compact(def.time(window, self.pace.time(def.hold))),
             "largest" => largest(snapshot),
-            "component" => alert.component.unwrap_or_default().to_owned(),
-            label => {
-                let own = self.labels.iter().find(|(name, _)| *name == label);
-                own.map(|(_, value)| value.clone()).unwrap_or_default()
-            }
+            "component" => alert.component.as_deref().unwrap_or_default().to_owned(),
+            label => self.identity.label(label).to_owned(),
         })
     }
 
-    /// Tells of alerts that fire and that nobody was told of, at most one of a kind within the cooldown.
-    fn tell(&self, tracked: &mut [Tracked], now: SystemTime) {
-        for one in tracked {
-            let Some(alert) = one.alert.as_mut().filter(|alert| alert.is_firing()) else {
-                continue;
-            };
-            let since = one.told.and_then(|told| now.duration_since(told).ok());
-            let is_soon = since.is_some_and(|since| since < self.cooldown);
-            if alert.is_told || alert.is_muted || alert.acknowledged.is_some() || is_soon {
-                continue;
-            }
-            alert.is_told = true;
-            one.told = Some(now);
-            let (id, name, severity) = (alert.id, alert.def.name, alert.def.severity.as_str());
-            let (component, description) = (alert.component, alert.description.as_str());
-            match alert.def.severity {
-                AlertSeverity::Critical => {
-                    tracing::error!(
-                        id,
-                        alert = name,
-                        severity,
-                        component,
-                        description,
-                        "alert firing"
-                    );
-                }
-                AlertSeverity::Warning => {
-                    tracing::warn!(
-                        id,
-                        alert = name,
-                        severity,
-                        component,
-                        description,
-                        "alert firing"
-                    );
-                }
-            }
+    /// What people know of the group of an alert.
+    fn told<'s>(&self, state: &'s mut Managed, alert: &Alert) -> &'s mut Told {
+        let group = self.manners.group(&self.identity, alert);
+        let known = state.told.iter().position(|told| *told.group == group);
+        let at = known.unwrap_or_else(|| {
+            state.told.push(Told {
+                group: Arc::new(group),
+                fired: None,
+                ended: Vec::new(),
+                is_acknowledged: false,
+            });
+            state.told.len() - 1
+        });
+        &mut state.told[at]
+    }
+
+    /// Tells people what is due.
+    fn tell(&self, state: &mut Managed, time: SystemTime) {
+        let now = state.clock.map_or(0.0, |(_, seconds)| seconds);
+        let firing: Vec<Alert> = state.active().map(|alert| alert.clone()).collect();
+        for alert in firing.iter().filter(|alert| alert.is_firing()) {
+            self.told(state, alert);
+        }
+        let Managed { told, tracked, .. } = &mut *state;
+        let mut messages = Vec::new();
+        for told in told {
+            let active = tracked.iter_mut().filter_map(|one| one.alert.as_mut());
+            let is_member =
+                |alert: &&mut Alert| self.manners.group(&self.identity, alert) == *told.group;
+            let mut members: Vec<&mut Alert> = active.filter(is_member).collect();
+            let due = self.manners.due(told, &mut members, now);
+            messages.extend(due.map(|due| self.message(due, time)));
+        }
+        state.is_changed |= !messages.is_empty();
+        for message in messages {
+            self.outlets.offer(&Arc::new(message));
+        }
+        if self.outlets.want_all() {
+            self.outlets.offer_all(self.all(state, time));
+        }
+    }
+
+    /// All alerts that fire or have ended lately, for who decides himself what to do about them.
+    fn all(&self, state: &mut Managed, time: SystemTime) -> Message {
+        let is_late = |alert: &&Alert| {
+            let since = alert
+                .resolved_at
+                .and_then(|end| time.duration_since(end).ok());
+            since.is_some_and(|since| since <= RESOLVED_FOR)
+        };
+        let ended: Vec<Alert> = state.past.iter().filter(is_late).cloned().collect();
+        let active = state.active().map(|alert| alert.clone());
+        let firing = active.filter(Alert::is_firing);
+        let heard = firing
+            .chain(ended)
+            .filter(|alert| alert.silenced_by.is_empty());
+        let alerts = heard.collect();
+        let group = Group {
+            key: String::new(),
+            labels: BTreeMap::new(),
+        };
+        let event = Event::Firing;
+        self.message(
+            Due {
+                group: Arc::new(group),
+                event,
+                alerts,
+            },
+            time,
+        )
+    }
+
+    fn message(&self, due: Due, made_at: SystemTime) -> Message {
+        let notices = due
+            .alerts
+            .iter()
+            .map(|alert| self.identity.notice(alert, self.threshold(alert.def)));
+        Message {
+            id: uuid::Uuid::new_v4().to_string(),
+            event: due.event,
+            notices: notices.collect(),
+            group: due.group,
+            made_at,
+            origin: Arc::clone(&self.origin),
+            is_test: false,
         }
     }
 
     /// All alerts: those that are pending or fire, then those that ended, the latest first.
     pub(crate) fn alerts(&self) -> Vec<Alert> {
-        let state = self.state();
-        let active = state.tracked.iter().filter_map(|one| one.alert.clone());
-        active.chain(state.past.iter().rev().cloned()).collect()
+        let state = &mut *self.state();
+        let mut alerts: Vec<Alert> = state.active().map(|alert| alert.clone()).collect();
+        alerts.extend(state.past.iter().rev().cloned());
+        alerts
     }
 
-    /// Notes that somebody has taken an alert on: people are told of it no more.
+    /// Notes that somebody has taken an alert on: people are told of it no more until it ends.
     ///
     /// # Errors
     /// There is none that is active under this number.
@@ -299,18 +453,76 @@ impl AlertManager {
         acknowledgement: Acknowledgement,
     ) -> Result<Alert, Refused> {
         let state = &mut *self.state();
-        let mut active = state
-            .tracked
-            .iter_mut()
-            .filter_map(|one| one.alert.as_mut());
-        match active.find(|alert| alert.id == id) {
-            Some(alert) => {
-                alert.acknowledged.get_or_insert(acknowledgement);
-                Ok(alert.clone())
-            }
-            None if state.past.iter().any(|alert| alert.id == id) => Err(Refused::Resolved),
-            None => Err(Refused::Unknown),
+        let at = acknowledgement.at;
+        let Some(alert) = state.active().find(|alert| alert.id == id) else {
+            return Err(match state.past.iter().any(|alert| alert.id == id) {
+                true => Refused::Ended,
+                false => Refused::Unknown,
+            });
+        };
+        alert.acknowledged.get_or_insert(acknowledgement);
+        let alert = alert.clone();
+        let group = self.manners.group(&self.identity, &alert);
+        let active: Vec<Alert> = state.active().map(|alert| alert.clone()).collect();
+        let is_member = |other: &&Alert| self.manners.group(&self.identity, other) == group;
+        let members: Vec<&Alert> = active.iter().filter(is_member).collect();
+        let due = Manners::acknowledged(self.told(state, &alert), &members);
+        if let Some(due) = due {
+            self.outlets.offer(&Arc::new(self.message(due, at)));
         }
+        state.is_changed = true;
+        Ok(alert)
+    }
+
+    /// The silences that have not ended.
+    pub(crate) fn silences(&self, now: SystemTime) -> Vec<Silence> {
+        let state = &mut *self.state();
+        state.hush(&self.identity, now);
+        state.silences.clone()
+    }
+
+    /// Keeps quiet from now on for a time what all matchers hold for.
+    ///
+    /// # Errors
+    /// There are as many silences as there may be.
+    pub(crate) fn silence(
+        &self,
+        matchers: Vec<Matcher>,
+        (starts_at, ends_at): (SystemTime, SystemTime),
+        by: Option<String>,
+        comment: Option<String>,
+    ) -> Result<Silence, Refused> {
+        let state = &mut *self.state();
+        state.hush(&self.identity, starts_at);
+        if state.silences.len() >= MOST_SILENCES {
+            return Err(Refused::TooMany);
+        }
+        state.last_id += 1;
+        let silence = Silence {
+            id: state.last_id,
+            matchers,
+            starts_at,
+            ends_at,
+            by,
+            comment,
+        };
+        state.silences.push(silence.clone());
+        state.is_changed = true;
+        state.hush(&self.identity, starts_at);
+        Ok(silence)
+    }
+
+    /// Ends a silence.
+    ///
+    /// # Errors
+    /// There is none of this number.
+    pub(crate) fn unsilence(&self, id: u64, now: SystemTime) -> Result<Silence, Refused> {
+        let state = &mut *self.state();
+        let at = state.silences.iter().position(|silence| silence.id == id);
+        let silence = state.silences.remove(at.ok_or(Refused::Unknown)?);
+        state.is_changed = true;
+        state.hush(&self.identity, now);
+        Ok(silence)
     }
 
     fn state(&self) -> MutexGuard<'_, Managed> {
@@ -318,20 +530,41 @@ impl AlertManager {
     }
 }
 
-/// A warning says nothing while what is critical under its name fires.
-fn mute(tracked: &mut [Tracked]) {
-    let critical: Vec<_> = tracked
-        .iter()
-        .filter(|one| one.def.severity == AlertSeverity::Critical)
-        .filter(|one| one.alert.as_ref().is_some_and(Alert::is_firing))
-        .map(|one| (one.def.name, one.component))
-        .collect();
-    for one in tracked {
-        let is_warning = one.def.severity == AlertSeverity::Warning;
-        if let Some(alert) = &mut one.alert {
-            alert.is_muted = is_warning && critical.contains(&(one.def.name, one.component));
+impl Managed {
+    fn active(&mut self) -> impl Iterator<Item = &mut Alert> {
+        self.tracked.iter_mut().filter_map(|one| one.alert.as_mut())
+    }
+
+    /// Says of each alert whether it is quiet: a warning while what is critical under its name fires, and whatever a silence covers.
+    fn hush(&mut self, identity: &Identity, now: SystemTime) {
+        let before = self.silences.len();
+        self.silences.retain(|silence| silence.ends_at > now);
+        self.is_changed |= self.silences.len() != before;
+        let Self {
+            tracked, silences, ..
+        } = self;
+        let loud = tracked.iter().filter_map(|one| one.alert.as_ref());
+        let loud =
+            loud.filter(|alert| alert.def.severity == AlertSeverity::Critical && alert.is_firing());
+        let critical: Vec<_> = loud
+            .map(|alert| (alert.def.name, alert.component.clone()))
+            .collect();
+        for alert in tracked.iter_mut().filter_map(|one| one.alert.as_mut()) {
+            let is_warning = alert.def.severity == AlertSeverity::Warning;
+            let name = (alert.def.name, alert.component.clone());
+            alert.is_muted = is_warning && critical.contains(&name);
+            let labels = identity.labels_of(alert.def, alert.component.as_deref());
+            let silenced_by = silences.iter().filter(|silence| silence.covers(&labels));
+            alert.silenced_by = silenced_by.map(|silence| silence.id).collect();
         }
     }
+}
+
+/// Takes an alert that has ended; gives it back if it ever fired.
+fn end(one: &mut Tracked, now: SystemTime) -> Option<Alert> {
+    let mut ended = one.alert.take()?;
+    ended.resolved_at = Some(now);
+    ended.fired_at.is_some().then_some(ended)
 }
 
 /// A sentence on the component whose suspects hold most, with a space before it, or nothing.
@@ -364,9 +597,9 @@ mod tests {
 
     impl Process {
         fn new() -> Self {
-            let alerts = Config::production().alerts;
+            let config = Config::production();
             Self {
-                manager: AlertManager::new(&alerts, INTERVAL, "shop", "a:1"),
+                manager: AlertManager::new(&config, "shop", "a:1", Arc::default()),
                 snapshot: Snapshot {
                     time: SystemTime::UNIX_EPOCH,
                     ..Snapshot::default()
@@ -385,7 +618,7 @@ mod tests {
                     };
                     Reading::of(reading, Duration::ZERO)
                 });
-                self.manager.observe(&self.snapshot);
+                self.manager.observe(&self.snapshot, &|_, _| None);
             }
         }
 
@@ -469,7 +702,7 @@ mod tests {
         for id in ids {
             assert_eq!(
                 process.manager.acknowledge(id, by("bob")).unwrap_err(),
-                Refused::Resolved
+                Refused::Ended
             );
         }
         assert_eq!(
@@ -481,7 +714,7 @@ mod tests {
     #[test]
     fn people_are_told_again_only_after_the_cooldown() {
         let mut process = Process::new();
-        process.manager.cooldown = Duration::from_secs(3_600);
+        process.manager.manners.cooldown = Duration::from_secs(3_600);
         let told = |process: &Process| {
             let critical = process.usage().into_iter();
             critical

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use crate::catalog::{AlertSeverity, Quantity, compact};
+use crate::analysis::Culprit;
+use crate::catalog::{AlertSeverity, compact};
 
 use super::links::Links;
 
@@ -80,21 +81,6 @@ pub(crate) struct Notice {
     pub(crate) links: Links,
 }
 
-/// The call site that matters most to an alert.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Culprit {
-    /// Whose memory it is.
-    pub(crate) component: String,
-    /// The function, and file and line where they are known.
-    pub(crate) call_site: String,
-    /// Live bytes that it holds.
-    pub(crate) bytes: f64,
-    /// How much that grows in MB of 1,048,576 bytes per hour, where that is known.
-    pub(crate) growth_mb_per_hour: Option<f64>,
-    /// What to do about it.
-    pub(crate) advice: String,
-}
-
 impl Message {
     /// Whether nothing of it fires any more.
     pub(crate) fn is_resolved(&self) -> bool {
@@ -114,6 +100,17 @@ impl Message {
     pub(crate) fn firing(&self) -> impl Iterator<Item = &Notice> {
         let notices = self.notices.iter();
         notices.filter(|notice| notice.resolved_at.is_none())
+    }
+
+    /// Whether it says of all alerts what the other says.
+    pub(crate) fn stands_as(&self, other: &Self) -> bool {
+        let stand = |message: &Self| -> Vec<_> {
+            let notices = message.notices.iter();
+            notices
+                .map(|notice| (notice.labels.clone(), notice.resolved_at))
+                .collect()
+        };
+        stand(self) == stand(other)
     }
 
     /// One line: `[FIRING:2] MemoryLeak critical shop at host:1`, as the shipped template of Alertmanager writes it.
@@ -204,19 +201,6 @@ impl Notice {
             .filter_map(|(name, value)| Some((name, value?))),
         );
         annotations
-    }
-}
-
-impl Culprit {
-    /// How much it grows, as people read it.
-    pub(crate) fn growth(&self) -> Option<String> {
-        let growth = self.growth_mb_per_hour?;
-        Some(Quantity::MbPerHour.written(growth))
-    }
-
-    /// How much it holds, as people read it.
-    pub(crate) fn holds(&self) -> String {
-        Quantity::Bytes.written(self.bytes)
     }
 }
 

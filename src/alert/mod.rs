@@ -5,19 +5,33 @@
 //! | `pace.rs` | how often series come in, and what that does to every time in an alert |
 //! | `evaluate.rs` | whether the condition of an alert holds, and since when: pure |
 //! | `kept.rs` | samples of what alerts look at, for as long as they look back |
+//! | `state.rs` | an alert, and what people have done about it |
+//! | `silence.rs` | of what nobody is told for a time |
+//! | `group.rs` | who is told when: pure |
 //! | `manager.rs` | the alerts of this process: from the first sign to the end, muted, acknowledged, told |
+//! | `store.rs` | what survives the process |
+//! | `message.rs`, `links.rs` | what people are told, and where it leads them |
+//! | `delivery.rs` | how messages reach people: queues, pauses, what is given up |
+//! | `channel/` | who is told: the log, a webhook, Slack, PagerDuty, Alertmanager |
 
 #[allow(dead_code)]
 mod channel;
+mod delivery;
 mod evaluate;
+mod group;
 mod kept;
 mod links;
 mod manager;
-#[allow(dead_code)]
 mod message;
 mod pace;
+mod silence;
+mod state;
+mod store;
 
+pub(crate) use delivery::{LaneView, Outlets};
 pub use evaluate::{Evaluator, Progress, Sample, State};
 pub(crate) use links::{InUrl, Links};
-pub(crate) use manager::{Acknowledgement, Alert, AlertManager, Refused};
+pub(crate) use manager::{AlertManager, Refused};
 pub use pace::Pace;
+pub(crate) use silence::{Matcher, Silence};
+pub(crate) use state::{Acknowledgement, Alert};

@@ -11,6 +11,7 @@
 //! | `health.rs` | the verdict for people on call |
 //! | `findings.rs` | what speaks against health, each sign with its numbers |
 //! | `advice.rs` | what to do about memory that grows, by the part that does |
+//! | `culprit.rs` | the call site to look at first |
 //! | `allocation.rs` | what is known of call sites, and the report on them |
 //! | `place.rs` | call sites grouped by the line of code that a person can change |
 //! | `estimate.rs` | what samples can and cannot say: intervals and medians |
@@ -19,6 +20,7 @@
 
 mod advice;
 mod allocation;
+mod culprit;
 mod curve;
 mod estimate;
 mod exhaustion;
@@ -38,6 +40,7 @@ pub(crate) use allocation::{
     AllocationInput, AllocationReport, AllocatorLevels, Coverage, Earlier, EarlierSite, Frame,
     SiteReading, analyse,
 };
+pub(crate) use culprit::Culprit;
 pub(crate) use health::{Finding, Health, PAST, Status, Vitals, assess};
 pub(crate) use place::{Place, Share};
 pub(crate) use recommendation::{Evidence, Recommendation};

@@ -72,6 +72,14 @@ const OUTCOME: LabelDef = LabelDef {
     name: "outcome",
     values: &["success", "failure"],
 };
+const CHANNEL: LabelDef = LabelDef {
+    name: "channel",
+    values: &[],
+};
+const DELIVERY: LabelDef = LabelDef {
+    name: "outcome",
+    values: &["sent", "failed", "dropped"],
+};
 const VERSION: LabelDef = LabelDef {
     name: "version",
     values: &[],
@@ -270,6 +278,9 @@ metrics! {
     EXPORTER_OTLP_REJECTED_POINTS = "memory.exporter.otlp_rejected_points", Kind::Counter, Unit::Count("point"), [], Exporter, Exporter,
         "Data points that the OTLP receiver said it rejected",
         "OTLP push";
+    EXPORTER_NOTIFICATIONS = "memory.exporter.notifications", Kind::Counter, Unit::Count("message"), [CHANNEL, DELIVERY], Exporter, Exporter,
+        "Messages on alerts by channel: sent ones were taken, failed are the attempts after which they were not, dropped ones were given up",
+        "alert channels";
 
     TARGET_INFO = "target", Kind::Info, Unit::None, [SERVICE_VERSION], Exporter, Exporter,
         "Resource attributes of the target",

@@ -109,6 +109,19 @@ pub enum SecretSource {
     Variable(String),
 }
 
+impl ChannelTarget {
+    /// Its kind.
+    pub fn kind(&self) -> ChannelKind {
+        match self {
+            Self::Log => ChannelKind::Log,
+            Self::Webhook { .. } => ChannelKind::Webhook,
+            Self::Slack { .. } => ChannelKind::Slack,
+            Self::Pagerduty { .. } => ChannelKind::Pagerduty,
+            Self::Alertmanager { .. } => ChannelKind::Alertmanager,
+        }
+    }
+}
+
 impl SecretSource {
     /// The secret, as it is now.
     ///

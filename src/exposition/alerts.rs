@@ -1,4 +1,4 @@
-//! `GET /metrics/memory/alerts`: the alerts of this process, and `POST .../{id}/acknowledge`.
+//! `GET /metrics/memory/alerts`: the alerts of this process and how telling people goes, and `POST .../{id}/acknowledge`.
 
 use std::collections::BTreeMap;
 use std::time::SystemTime;
@@ -7,13 +7,12 @@ use serde::Serialize;
 use warp::http::StatusCode;
 use warp::reply::Response;
 
-use crate::alert::{Acknowledgement, Alert, AlertManager, Refused};
+use crate::alert::{Acknowledgement, Alert, AlertManager, LaneView, Refused};
 use crate::catalog::{AlertSeverity, alert_names};
-use crate::config::Links;
 
 use super::handlers::Api;
 use super::json::{ApiError, answer, timestamp};
-use super::query::{bad_parameter, choice, parameters};
+use super::query::{choice, matchers, parameters, parameters_and, words};
 
 const STATES: [(&str, &str); 3] = [
     ("pending", "pending"),
@@ -25,14 +24,14 @@ const SEVERITIES: [(&str, AlertSeverity); 2] = [
     ("warning", AlertSeverity::Warning),
 ];
 /// Longest name of who acknowledges.
-const LONGEST_NAME: usize = 100;
+pub(super) const LONGEST_NAME: usize = 100;
 
 /// An alert.
 #[derive(Serialize)]
 struct AlertView {
     id: u64,
     state: &'static str,
-    labels: BTreeMap<&'static str, String>,
+    labels: BTreeMap<String, String>,
     summary: &'static str,
     description: String,
     /// In bytes, bytes per second, MB per hour, as a share, or a number of suspects.
@@ -45,11 +44,47 @@ struct AlertView {
     fired_at: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     resolved_at: Option<String>,
+    /// The call site to look at first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    culprit: Option<CulpritView>,
+    recommendation: String,
     /// Whether a critical alert of the same name says it already.
     muted: bool,
+    /// The silences that keep it quiet, by their ids.
+    silenced_by: Vec<u64>,
+    /// Whether people were told of it.
+    told: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     acknowledged: Option<AcknowledgementView>,
     links: LinksView,
+}
+
+#[derive(Serialize)]
+struct CulpritView {
+    component: String,
+    call_site: String,
+    bytes: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    growth_mb_per_hour: Option<f64>,
+    /// Whether it is suspected of a leak, or only holds or grows most.
+    suspected: bool,
+}
+
+/// Who is told, and how that goes.
+#[derive(Serialize)]
+struct ChannelView {
+    name: String,
+    kind: &'static str,
+    target: String,
+    sent: u64,
+    failed: u64,
+    dropped: u64,
+    waiting: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_sent: Option<String>,
+    /// Why the last attempt failed, while it does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trouble: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -62,18 +97,22 @@ struct AcknowledgementView {
 #[derive(Serialize)]
 struct LinksView {
     runbook: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dashboard: Option<String>,
+    /// On this server.
     flamegraph: String,
     leaks: &'static str,
 }
 
 impl AlertView {
-    fn new(alert: Alert, manager: &AlertManager, links: &Links) -> Self {
+    fn new(alert: Alert, manager: &AlertManager) -> Self {
         let def = alert.def;
-        let mut labels: BTreeMap<_, _> = manager.labels().iter().cloned().collect();
-        labels.insert("alertname", def.name.to_owned());
-        labels.insert("severity", def.severity.as_str().to_owned());
-        labels.extend(alert.component.map(|name| ("component", name.to_owned())));
-        let flamegraph = match alert.component {
+        let component = alert.component.as_deref();
+        let identity = manager.identity();
+        let links = identity.links_of(def, component);
+        let labels = identity.labels_of(def, component);
+        let recommendation = alert.recommendation();
+        let flamegraph = match component {
             Some(component) => {
                 let component: String =
                     url::form_urlencoded::byte_serialize(component.as_bytes()).collect();
@@ -92,13 +131,24 @@ impl AlertView {
             active_at: timestamp(alert.active_at),
             fired_at: alert.fired_at.map(timestamp),
             resolved_at: alert.resolved_at.map(timestamp),
+            culprit: alert.culprit.map(|culprit| CulpritView {
+                component: culprit.component,
+                call_site: culprit.call_site,
+                bytes: culprit.bytes,
+                growth_mb_per_hour: culprit.growth_mb_per_hour,
+                suspected: culprit.is_suspect,
+            }),
+            recommendation,
             muted: alert.is_muted,
+            silenced_by: alert.silenced_by,
+            told: alert.is_told,
             acknowledged: alert.acknowledged.map(|acknowledged| AcknowledgementView {
                 at: timestamp(acknowledged.at),
                 by: acknowledged.by,
             }),
             links: LinksView {
-                runbook: format!("{}#{}", links.runbook, def.name.to_lowercase()),
+                runbook: links.runbook,
+                dashboard: links.dashboard,
                 flamegraph,
                 leaks: "/metrics/memory/leaks",
             },
@@ -107,7 +157,24 @@ impl AlertView {
     }
 }
 
-fn manager(api: &Api) -> Result<&AlertManager, ApiError> {
+impl From<LaneView> for ChannelView {
+    fn from(lane: LaneView) -> Self {
+        let counts = lane.counts.read();
+        Self {
+            name: lane.name,
+            kind: lane.kind,
+            target: lane.target,
+            sent: counts.sent,
+            failed: counts.failed,
+            dropped: counts.dropped,
+            waiting: lane.waiting,
+            last_sent: lane.last_sent.map(timestamp),
+            trouble: lane.trouble,
+        }
+    }
+}
+
+pub(super) fn manager(api: &Api) -> Result<&AlertManager, ApiError> {
     api.watched.alerts.as_deref().ok_or_else(|| {
         ApiError::new(
             StatusCode::NOT_IMPLEMENTED,
@@ -122,8 +189,11 @@ pub(super) fn alerts(api: &Api, query: &str) -> Result<Response, ApiError> {
     #[derive(Serialize)]
     struct View {
         alerts: Vec<AlertView>,
+        channels: Vec<ChannelView>,
     }
-    let parameters = parameters(query, &["state", "severity", "name", "component"])?;
+    let known = ["state", "severity", "name", "component"];
+    let (parameters, texts) = parameters_and(query, &known, Some("matcher"))?;
+    let matchers = matchers(&texts)?;
     let state = choice(&parameters, "state", &STATES)?;
     let severity = choice(&parameters, "severity", &SEVERITIES)?;
     let names: Vec<_> = alert_names().into_iter().map(|name| (name, name)).collect();
@@ -134,11 +204,14 @@ pub(super) fn alerts(api: &Api, query: &str) -> Result<Response, ApiError> {
         state.is_none_or(|state| alert.state() == state)
             && severity.is_none_or(|severity| alert.def.severity == severity)
             && name.is_none_or(|name| alert.def.name == name)
-            && component.is_none_or(|component| alert.component == Some(component))
+            && component.is_none_or(|component| alert.component.as_deref() == Some(component))
     });
-    let alerts = alerts.map(|alert| AlertView::new(alert, manager, &api.links));
+    let alerts = alerts.map(|alert| AlertView::new(alert, manager));
+    let matched = alerts.filter(|view| matchers.iter().all(|matcher| matcher.holds(&view.labels)));
+    let channels = manager.outlets().views().into_iter();
     let view = View {
-        alerts: alerts.collect(),
+        alerts: matched.collect(),
+        channels: channels.map(ChannelView::from).collect(),
     };
     let now = SystemTime::now();
     Ok(answer(&api.session, StatusCode::OK, now, view))
@@ -147,12 +220,7 @@ pub(super) fn alerts(api: &Api, query: &str) -> Result<Response, ApiError> {
 /// `POST /metrics/memory/alerts/{id}/acknowledge?by=NAME`
 pub(super) fn acknowledge(api: &Api, id: &str, query: &str) -> Result<Response, ApiError> {
     let parameters = parameters(query, &["by"])?;
-    let by = parameters.get("by").cloned();
-    if let Some(by) = by.as_deref().filter(|by| {
-        by.is_empty() || by.chars().count() > LONGEST_NAME || by.chars().any(char::is_control)
-    }) {
-        return Err(bad_parameter("by", by, "a name of 1 to 100 characters"));
-    }
+    let by = words(&parameters, "by", LONGEST_NAME)?;
     let manager = manager(api)?;
     let now = SystemTime::now();
     let help = "GET /metrics/memory/alerts lists them with their ids";
@@ -166,11 +234,11 @@ pub(super) fn acknowledge(api: &Api, id: &str, query: &str) -> Result<Response, 
     let id = id.parse().map_err(|_| unknown())?;
     match manager.acknowledge(id, Acknowledgement { at: now, by }) {
         Ok(alert) => {
-            let view = AlertView::new(alert, manager, &api.links);
+            let view = AlertView::new(alert, manager);
             Ok(answer(&api.session, StatusCode::OK, now, view))
         }
-        Err(Refused::Unknown) => Err(unknown()),
-        Err(Refused::Resolved) => Err(ApiError::new(
+        Err(Refused::Unknown | Refused::TooMany) => Err(unknown()),
+        Err(Refused::Ended) => Err(ApiError::new(
             StatusCode::CONFLICT,
             format!("alert {id} has ended"),
             help,

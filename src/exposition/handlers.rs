@@ -13,7 +13,7 @@ use warp::reply::Response;
 use crate::alert::AlertManager;
 use crate::analysis::{self, Status, Vitals};
 use crate::collector::{CollectError, JemallocCollector, Target};
-use crate::config::{Config, Links, RecommendationThresholds, Thresholds};
+use crate::config::{Config, RecommendationThresholds, Thresholds};
 use crate::profile::Profiler;
 use crate::snapshot::{Point, Recorder};
 use crate::watch::{Guard, LeakWatch};
@@ -57,7 +57,6 @@ pub(crate) struct Api {
     pub(super) recommendations: RecommendationThresholds,
     pub(super) max_live_samples: usize,
     scrape: Scrape,
-    pub(super) links: Links,
     thresholds: Thresholds,
     interval: Duration,
     is_own: bool,
@@ -84,7 +83,6 @@ impl Api {
             watched,
             recommendations: config.allocations.recommendations,
             max_live_samples: config.allocations.max_live_samples,
-            links: config.alerts.links.clone(),
             thresholds: config.alerts.thresholds,
             interval: config.sampling.interval,
             is_own: *target == Target::Own,

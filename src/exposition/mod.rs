@@ -15,8 +15,8 @@
 //! | `graphs.rs` | how profiles are written |
 //! | `allocations.rs` | what the allocation analyser is given, and its report |
 //! | `leaks.rs` | the leak report |
-//! | `alerts.rs` | the alerts of this process |
-//! | `routes.rs` | which request goes where, and who may send it |
+//! | `alerts.rs`, `silences.rs` | the alerts of this process, and what keeps them quiet |
+//! | `routes/` | which request goes where, and who may send it |
 //! | `server.rs` | the accept loop: limits, time-outs, draining |
 
 mod access;
@@ -33,6 +33,7 @@ mod profiles;
 mod query;
 mod routes;
 mod server;
+mod silences;
 mod text;
 mod views;
 

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use warp::http::StatusCode;
 
+use crate::alert::Matcher;
+
 use super::json::ApiError;
 
 /// Values by name.
@@ -12,13 +14,29 @@ pub(super) type Parameters = BTreeMap<String, String>;
 
 /// The parameters of a query, each of them known and given once.
 pub(super) fn parameters(query: &str, known: &[&str]) -> Result<Parameters, ApiError> {
+    let (parameters, _) = parameters_and(query, known, None)?;
+    Ok(parameters)
+}
+
+/// As [`parameters`], and the values of one that may be given several times.
+pub(super) fn parameters_and(
+    query: &str,
+    known: &[&str],
+    several: Option<&str>,
+) -> Result<(Parameters, Vec<String>), ApiError> {
     let mut parameters = BTreeMap::new();
+    let mut values = Vec::new();
     for (name, value) in url::form_urlencoded::parse(query.as_bytes()).into_owned() {
+        if several == Some(name.as_str()) {
+            values.push(value);
+            continue;
+        }
         if !known.contains(&name.as_str()) {
-            let help = if known.is_empty() {
+            let all: Vec<&str> = several.into_iter().chain(known.iter().copied()).collect();
+            let help = if all.is_empty() {
                 "this endpoint takes none".to_owned()
             } else {
-                format!("allowed: {}", known.join(", "))
+                format!("allowed: {}", all.join(", "))
             };
             return Err(ApiError::new(
                 StatusCode::BAD_REQUEST,
@@ -35,7 +53,7 @@ pub(super) fn parameters(query: &str, known: &[&str]) -> Result<Parameters, ApiE
             ));
         }
     }
-    Ok(parameters)
+    Ok((parameters, values))
 }
 
 /// A duration parameter in a range.
@@ -87,4 +105,34 @@ pub(super) fn choice<T: Copy>(
         let names: Vec<_> = choices.iter().map(|(choice, _)| *choice).collect();
         bad_parameter(name, text, &names.join(", "))
     })
+}
+
+/// A parameter that people write: who they are, why they do something.
+pub(super) fn words(
+    parameters: &Parameters,
+    name: &str,
+    longest: usize,
+) -> Result<Option<String>, ApiError> {
+    let Some(text) = parameters.get(name) else {
+        return Ok(None);
+    };
+    let is_fine =
+        !text.is_empty() && text.chars().count() <= longest && !text.chars().any(char::is_control);
+    match is_fine {
+        true => Ok(Some(text.clone())),
+        false => Err(bad_parameter(
+            name,
+            text,
+            &format!("a text of 1 to {longest} characters"),
+        )),
+    }
+}
+
+/// Conditions on labels.
+pub(super) fn matchers(texts: &[String]) -> Result<Vec<Matcher>, ApiError> {
+    let parse = |text: &String| {
+        let parsed = text.parse::<Matcher>();
+        parsed.map_err(|allowed| bad_parameter("matcher", text, &allowed))
+    };
+    texts.iter().map(parse).collect()
 }

@@ -340,6 +340,20 @@ impl Snapshot {
             &catalog::EXPORTER_OTLP_REJECTED_POINTS,
             Some(own.otlp_rejected_points),
         );
+        families.add(
+            &catalog::EXPORTER_NOTIFICATIONS,
+            self.channels.iter().flat_map(|counts| {
+                let outcomes = [
+                    ("sent", counts.sent),
+                    ("failed", counts.failed),
+                    ("dropped", counts.dropped),
+                ];
+                outcomes.map(|(outcome, count)| {
+                    let labels = vec![("channel", counts.channel), ("outcome", outcome)];
+                    (labels, Value::Integer(count))
+                })
+            }),
+        );
     }
 }
 

@@ -38,7 +38,7 @@ pub use families::{Family, Labels, Sample, Value};
 pub use history::{History, Level, Point};
 pub use leaks::{LeakCounts, LeakReading};
 pub use limit::{LimitKind, MemoryLimit};
-pub use own::{OwnReading, OwnStats};
+pub use own::{ChannelCounts, ChannelReading, OwnReading, OwnStats};
 pub use parts::Parts;
 pub use recorder::Recorder;
 pub use report::CollectorReport;
@@ -64,6 +64,8 @@ pub struct Snapshot {
     pub configured_limit: Option<u64>,
     /// The exporter about itself.
     pub own: OwnReading,
+    /// What became of messages on alerts, by channel.
+    pub channels: Vec<ChannelReading>,
     /// What the history says; empty unless the snapshot comes from a [`Recorder`] that [derives](Recorder::deriving) it.
     pub derived: Derived,
 }
@@ -125,6 +127,7 @@ impl Default for Snapshot {
             cgroup: Reading::default(),
             configured_limit: None,
             own: OwnReading::default(),
+            channels: Vec::new(),
             derived: Derived::default(),
         }
     }

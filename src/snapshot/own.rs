@@ -1,8 +1,8 @@
 //! What the exporter counts about itself.
 
 use std::path::PathBuf;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use crate::collector::read_small;
 use crate::heap;
@@ -16,6 +16,30 @@ pub struct OwnStats {
     otlp_successes: AtomicU64,
     otlp_failures: AtomicU64,
     otlp_rejected_points: AtomicU64,
+    channels: OnceLock<Vec<Arc<ChannelCounts>>>,
+}
+
+/// What became of the messages for one alert channel.
+#[derive(Debug)]
+pub struct ChannelCounts {
+    name: &'static str,
+    sent: AtomicU64,
+    failed: AtomicU64,
+    dropped: AtomicU64,
+}
+
+/// The same at the moment of a snapshot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ChannelReading {
+    /// What the channel is called.
+    pub channel: &'static str,
+    /// Messages that were taken.
+    pub sent: u64,
+    /// Attempts after which they were not.
+    pub failed: u64,
+    /// Messages that were given up.
+    pub dropped: u64,
 }
 
 /// The exporter at the moment of a snapshot.
@@ -58,6 +82,11 @@ impl OwnStats {
         self.profiles_bytes.store(bytes, Ordering::Relaxed);
     }
 
+    /// From now on messages for these alert channels are counted. Only the first call counts.
+    pub fn count_channels(&self, channels: Vec<Arc<ChannelCounts>>) {
+        let _ = self.channels.set(channels);
+    }
+
     /// An OTLP export was acknowledged; of its points the receiver rejected this many.
     pub fn otlp_succeeded(&self, rejected_points: u64) {
         self.otlp_successes.fetch_add(1, Ordering::Relaxed);
@@ -86,11 +115,62 @@ impl OwnStats {
         }
     }
 
+    pub(super) fn read_channels(&self, into: &mut Vec<ChannelReading>) {
+        into.clear();
+        let channels = self.channels.get().into_iter().flatten();
+        into.extend(channels.map(|counts| counts.read()));
+    }
+
     fn cpu_seconds(&self, buffer: &mut Vec<u8>) -> Option<f64> {
         const NANOSECONDS: f64 = 1e9;
         let text = read_small(self.schedstat.get()?, buffer).ok()?;
         let on_cpu: f64 = text.split_ascii_whitespace().next()?.parse().ok()?;
         Some(on_cpu / NANOSECONDS)
+    }
+}
+
+impl ChannelCounts {
+    /// Those of a channel of this name. The name is kept for the life of the process, once.
+    pub fn new(name: &str) -> Self {
+        static NAMES: Mutex<Vec<&'static str>> = Mutex::new(Vec::new());
+        let mut names = NAMES.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = names.iter().copied().find(|known| *known == name);
+        let name = known.unwrap_or_else(|| {
+            let name: &'static str = Box::leak(name.into());
+            names.push(name);
+            name
+        });
+        Self {
+            name,
+            sent: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
+            dropped: AtomicU64::new(0),
+        }
+    }
+
+    /// A message was taken.
+    pub fn sent(&self) {
+        self.sent.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// An attempt has failed.
+    pub fn failed(&self) {
+        self.failed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A message was given up.
+    pub fn dropped(&self) {
+        self.dropped.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many by now.
+    pub fn read(&self) -> ChannelReading {
+        ChannelReading {
+            channel: self.name,
+            sent: self.sent.load(Ordering::Relaxed),
+            failed: self.failed.load(Ordering::Relaxed),
+            dropped: self.dropped.load(Ordering::Relaxed),
+        }
     }
 }
 

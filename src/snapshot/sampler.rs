@@ -85,6 +85,7 @@ impl Sampler {
             (_, None) => read(None::<&mut CgroupCollector>, &mut snapshot.cgroup, cgroup),
         }
         snapshot.own = self.own.read(history_bytes, &mut self.buffer);
+        self.own.read_channels(&mut snapshot.channels);
     }
 }
 

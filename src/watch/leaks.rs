@@ -10,6 +10,7 @@ use crate::heap::{self, CallSite, UNATTRIBUTED};
 use crate::profile::{Asker, Build, Profiler};
 use crate::snapshot::{LeakReading, Point};
 
+use super::culprit::Answers;
 use super::frames::readable;
 use super::observe::Observer;
 use super::recording::Recording;
@@ -21,18 +22,19 @@ const MB: f64 = 1_048_576.0;
 #[derive(Debug)]
 pub(crate) struct LeakWatch {
     /// Sees call sites and their stacks; there is none where they cannot be seen.
-    profiler: Option<Arc<Profiler>>,
-    state: Mutex<State>,
+    pub(super) profiler: Option<Arc<Profiler>>,
+    pub(super) state: Mutex<State>,
     /// Stacks of suspects, so that they have names when there is no room to read symbols, and need not be read again.
-    names: Mutex<Stacks>,
+    pub(super) names: Mutex<Stacks>,
+    pub(super) answers: Mutex<Answers>,
     reading: Mutex<LeakReading>,
     is_looking: AtomicBool,
     reserved: AtomicU64,
 }
 
 #[derive(Debug)]
-struct State {
-    detector: LeakDetector,
+pub(super) struct State {
+    pub(super) detector: LeakDetector,
     observer: Option<Observer>,
     recording: Option<Recording>,
 }
@@ -56,6 +58,7 @@ impl LeakWatch {
             }),
             profiler,
             names: Mutex::default(),
+            answers: Mutex::default(),
             reading: Mutex::new(reading),
             is_looking: AtomicBool::new(false),
             reserved: AtomicU64::new(0),
@@ -147,7 +150,7 @@ impl LeakWatch {
         self.reserved.load(Ordering::Relaxed)
     }
 
-    fn build(&self) -> Option<Build> {
+    pub(super) fn build(&self) -> Option<Build> {
         self.profiler.as_ref()?.begin(Asker::Ticker).ok()
     }
 
@@ -261,7 +264,7 @@ impl Drop for Look {
 }
 
 /// Readable stacks of call sites.
-fn stacks(build: &Build, wanted: &[u32]) -> Stacks {
+pub(super) fn stacks(build: &Build, wanted: &[u32]) -> Stacks {
     let sites: Vec<CallSite> = heap::call_sites()
         .filter(|site| wanted.contains(&site.id()))
         .collect();
@@ -281,6 +284,6 @@ fn milliseconds(moment: &Point) -> u64 {
 }
 
 /// A poisoned lock means that some thread panicked while it held plain data, which is still plain data.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -3,12 +3,14 @@
 //! | file | holds |
 //! |---|---|
 //! | `leaks.rs` | the leak detector at work, and what others are told of it |
+//! | `culprit.rs` | the call site that people are told to look at first |
 //! | `observe.rs` | all call sites at one moment |
 //! | `report.rs` | the leak report |
 //! | `recording.rs`, `replay.rs` | what the detector saw, written down and looked at again |
 //! | `frames.rs` | stacks as people read them |
 //! | `evidence.rs` | what is kept on disk near the memory limit |
 
+mod culprit;
 mod evidence;
 mod frames;
 mod leaks;
@@ -18,6 +20,7 @@ mod recording;
 mod replay;
 mod report;
 
+pub(crate) use culprit::Most;
 pub(crate) use evidence::Guard;
 pub(crate) use frames::readable;
 pub(crate) use leaks::LeakWatch;

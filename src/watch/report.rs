@@ -8,8 +8,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Serialize, Serializer};
 
-use crate::analysis::Frame;
 use crate::analysis::leak::{Evidence, LeakDetector, Part, Suspect};
+use crate::analysis::{Culprit, Frame};
 
 const MB: f64 = 1_048_576.0;
 /// Stacks shown of a part, the heaviest first.
@@ -157,6 +157,23 @@ impl LeakReport {
         LineView::of(suspect, stacks).to_string()
     }
 
+    /// What people are told first of a suspect.
+    pub(crate) fn culprit(suspect: &Suspect, stacks: &Stacks) -> Culprit {
+        Culprit {
+            component: suspect.component.to_string(),
+            call_site: Self::line(suspect, stacks),
+            bytes: suspect.bytes(),
+            growth_mb_per_hour: Some(suspect.growth() / MB),
+            is_suspect: true,
+            advice: evidence(suspect).advice().to_owned(),
+        }
+    }
+
+    /// The line of code that a stack leads to, for people.
+    pub(super) fn line_of_stack(stack: Option<&Arc<[Frame]>>) -> String {
+        LineView::of_stack(stack).to_string()
+    }
+
     /// Call sites whose stacks it shows.
     pub(crate) fn sites(detector: &LeakDetector) -> Vec<u32> {
         let all = detector.suspects().iter().chain(detector.closed());
@@ -239,9 +256,7 @@ impl SuspectView {
         let age = Duration::from_millis(now.saturating_sub(since));
         let parts = &suspect.parts;
         let sum = |value: fn(&Part) -> f64| parts.iter().map(value).sum::<f64>();
-        let evidence = parts.iter().map(|part| part.evidence);
-        let evidence = evidence.max_by_key(|evidence| evidence.confidence());
-        let evidence = evidence.unwrap_or(Evidence::Survivors);
+        let evidence = evidence(suspect);
         let growth = suspect.growth() / MB;
         Self {
             id: suspect.id,
@@ -336,9 +351,12 @@ impl LineView {
         part.map_or_else(Self::unknown, |part| Self::of_part(part, stacks))
     }
 
-    /// The innermost frame that somebody could change.
     fn of_part(part: &Part, stacks: &Stacks) -> Self {
-        let stack = part.sites.first().and_then(|site| stacks.get(site));
+        Self::of_stack(part.sites.first().and_then(|site| stacks.get(site)))
+    }
+
+    /// The innermost frame that somebody could change.
+    fn of_stack(stack: Option<&Arc<[Frame]>>) -> Self {
         let frame = stack.and_then(|frames| {
             let own = frames.iter().find(|frame| !frame.is_runtime);
             own.or(frames.first())
@@ -368,6 +386,13 @@ impl fmt::Display for LineView {
             _ => Ok(()),
         }
     }
+}
+
+/// The strongest evidence against a suspect.
+fn evidence(suspect: &Suspect) -> Evidence {
+    let evidence = suspect.parts.iter().map(|part| part.evidence);
+    let strongest = evidence.max_by_key(|evidence| evidence.confidence());
+    strongest.unwrap_or(Evidence::Survivors)
 }
 
 /// Where what grew since then can be looked at.

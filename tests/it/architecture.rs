@@ -34,7 +34,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("tonic", &["push/transport.rs"]),
     ("rustls", &["client/tls.rs"]),
     ("warp", &["exposition/", "exporter.rs"]),
-    ("hyper_util", &["exposition/server.rs", "client/mod.rs"]),
+    ("hyper_util", &["exposition/server.rs", "client/http.rs"]),
     ("serde_yaml", &["config/", "artifacts/"]),
     ("tikv_jemalloc_ctl", &["collector/jemalloc.rs"]),
     (

@@ -13,12 +13,15 @@
 //! | `post.rs` | what those four have in common: one POST request of JSON, judged by its answer |
 
 mod log;
+mod open;
 
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 
 use super::message::Message;
+
+pub(crate) use open::open;
 
 /// A way to tell people.
 pub(crate) trait Channel: std::fmt::Debug + Send + Sync {

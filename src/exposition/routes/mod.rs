@@ -1,4 +1,6 @@
-//! Which request goes where, and who may send it. The grammar only; what an endpoint does stands in `handlers.rs`.
+//! Which request goes where, and who may send it. The grammar only; what an endpoint does stands in `handlers.rs` and the files beside it.
+
+mod alerts;
 
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
@@ -12,10 +14,9 @@ use warp::{Filter, Reply};
 
 use crate::profile::SampleType;
 
-use super::access;
 use super::handlers::{self, Api};
 use super::json::ApiError;
-use super::{kept, profiles};
+use super::{access, kept, profiles};
 
 /// Address of the client, which our server puts into each request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,7 +45,7 @@ pub(crate) fn routes(api: Arc<Api>) -> BoxedFilter<(Response,)> {
         .unify()
         .or(leaks(&api))
         .unify()
-        .or(alerts(&api))
+        .or(alerts::routes(&api))
         .unify()
         .or(pprof(&api))
         .unify()
@@ -76,7 +77,7 @@ pub(crate) fn with_fallback(api: Arc<Api>) -> BoxedFilter<(Response,)> {
         return all.boxed();
     }
     let cors = warp::cors()
-        .allow_methods([Method::GET, Method::HEAD, Method::POST])
+        .allow_methods([Method::GET, Method::HEAD, Method::POST, Method::DELETE])
         .allow_header(header::CONTENT_TYPE);
     let cors = if api.cors_allowed_origins.iter().any(|origin| origin == "*") {
         cors.allow_any_origin()
@@ -209,27 +210,6 @@ fn leaks(api: &Arc<Api>) -> BoxedFilter<(Response,)> {
             rejecting(super::leaks::leaks(api, query).await)
         })
         .boxed()
-}
-
-/// `GET /metrics/memory/alerts`, `POST /metrics/memory/alerts/{id}/acknowledge`
-fn alerts(api: &Arc<Api>) -> BoxedFilter<(Response,)> {
-    let list = warp::path!("metrics" / "memory" / "alerts")
-        .and(reading())
-        .and(from_loopback(api))
-        .and(with(api))
-        .and(query())
-        .and_then(|api: Arc<Api>, query: String| async move {
-            rejecting(super::alerts::alerts(&api, &query))
-        });
-    let acknowledge = warp::path!("metrics" / "memory" / "alerts" / String / "acknowledge")
-        .and(method(&[Method::POST], "POST"))
-        .and(from_loopback(api))
-        .and(with(api))
-        .and(query())
-        .and_then(|id: String, api: Arc<Api>, query: String| async move {
-            rejecting(super::alerts::acknowledge(&api, &id, &query))
-        });
-    list.or(acknowledge).unify().boxed()
 }
 
 /// `GET /debug/pprof/heap`, `GET /debug/pprof/allocs`

@@ -1,0 +1,215 @@
+//! What survives the process: alerts, acknowledgements, silences, in one file of `history.directory`.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
+
+use serde::{Deserialize, Serialize};
+
+use crate::analysis::Culprit;
+use crate::catalog::ALERTS;
+
+use super::silence::Silence;
+use super::state::{Acknowledgement, Alert};
+
+/// The file, written anew each time under another name first.
+const FILE: &str = "alerts.json";
+const NEW_FILE: &str = "alerts.json.new";
+/// What could not be read is kept under this name, so that nothing is lost.
+const UNREADABLE_FILE: &str = "alerts.json.unreadable";
+/// Locked while a process writes here.
+const LOCK_FILE: &str = "alerts.lock";
+
+/// What is kept.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Remembered {
+    pub(super) last_id: u64,
+    /// Alerts that people were told of and that had not ended.
+    pub(super) active: Vec<Alert>,
+    /// Alerts that had, the oldest first.
+    pub(super) past: Vec<Alert>,
+    pub(super) silences: Vec<Silence>,
+}
+
+/// The place where it is kept.
+#[derive(Debug)]
+pub(super) struct Store {
+    directory: PathBuf,
+    /// Whether the last attempt failed, which is told once. Locked while it is written.
+    is_failing: Mutex<bool>,
+    /// Unlocked when the process ends, however it ends.
+    _lock: File,
+}
+
+/// The file, as it is written.
+#[derive(Serialize, Deserialize)]
+struct Document {
+    last_id: u64,
+    active: Vec<Kept>,
+    past: Vec<Kept>,
+    silences: Vec<Silence>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    id: u64,
+    name: String,
+    severity: String,
+    component: Option<String>,
+    /// None for a number that JSON does not have.
+    value: Option<f64>,
+    description: String,
+    active_at: SystemTime,
+    fired_at: Option<SystemTime>,
+    resolved_at: Option<SystemTime>,
+    culprit: Option<Culprit>,
+    acknowledged: Option<Acknowledgement>,
+    is_told: bool,
+}
+
+impl Store {
+    /// Opens a directory, made if there is none, and reads what is there. What goes wrong is logged: alerts are worth more than their history.
+    pub(super) fn open(directory: &Path) -> Option<(Self, Remembered)> {
+        match Self::lock(directory) {
+            Ok(store) => {
+                let remembered = store.read();
+                Some((store, remembered))
+            }
+            Err(error) => {
+                let directory = directory.display();
+                tracing::error!(%directory, %error, "alerts are kept in memory only");
+                None
+            }
+        }
+    }
+
+    fn lock(directory: &Path) -> io::Result<Self> {
+        fs::create_dir_all(directory)?;
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(false);
+        let lock = options.open(directory.join(LOCK_FILE))?;
+        lock.try_lock().map_err(|error| match error {
+            fs::TryLockError::WouldBlock => {
+                io::Error::other("another process keeps its alerts there")
+            }
+            fs::TryLockError::Error(error) => error,
+        })?;
+        Ok(Self {
+            directory: directory.to_owned(),
+            is_failing: Mutex::new(false),
+            _lock: lock,
+        })
+    }
+
+    fn read(&self) -> Remembered {
+        let path = self.directory.join(FILE);
+        let read = fs::read(&path).and_then(|bytes| {
+            let document: Document = serde_json::from_slice(&bytes)?;
+            Ok(Remembered::from(document))
+        });
+        match read {
+            Ok(remembered) => remembered,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Remembered::default(),
+            Err(error) => {
+                let path = path.display();
+                tracing::error!(%path, %error, "alerts of before cannot be read, and are put aside");
+                let _ = fs::rename(
+                    self.directory.join(FILE),
+                    self.directory.join(UNREADABLE_FILE),
+                );
+                Remembered::default()
+            }
+        }
+    }
+
+    /// Writes what `ask` gives, if it gives anything, and says whether it stands there now. Whoever dies meanwhile leaves what was there
+    /// before.
+    pub(super) fn write(&self, ask: impl FnOnce() -> Option<Remembered>) -> bool {
+        let mut is_failing = self
+            .is_failing
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let Some(remembered) = ask() else {
+            return true;
+        };
+        let written = self.replace(&Document::from(remembered));
+        if let (Err(error), false) = (&written, *is_failing) {
+            let directory = self.directory.display();
+            tracing::error!(%directory, %error, "alerts cannot be kept on disk, will go on trying");
+        }
+        *is_failing = written.is_err();
+        written.is_ok()
+    }
+
+    fn replace(&self, document: &Document) -> io::Result<()> {
+        let new = self.directory.join(NEW_FILE);
+        let mut file = File::create(&new)?;
+        file.write_all(&serde_json::to_vec(document)?)?;
+        file.sync_all()?;
+        fs::rename(&new, self.directory.join(FILE))?;
+        File::open(&self.directory)?.sync_all()
+    }
+}
+
+impl From<Remembered> for Document {
+    fn from(remembered: Remembered) -> Self {
+        let kept = |alerts: Vec<Alert>| alerts.into_iter().map(Kept::from).collect();
+        Self {
+            last_id: remembered.last_id,
+            active: kept(remembered.active),
+            past: kept(remembered.past),
+            silences: remembered.silences,
+        }
+    }
+}
+
+impl From<Document> for Remembered {
+    fn from(document: Document) -> Self {
+        let alerts = |kept: Vec<Kept>| kept.into_iter().filter_map(Kept::alert).collect();
+        Self {
+            last_id: document.last_id,
+            active: alerts(document.active),
+            past: alerts(document.past),
+            silences: document.silences,
+        }
+    }
+}
+
+impl From<Alert> for Kept {
+    fn from(alert: Alert) -> Self {
+        Self {
+            id: alert.id,
+            name: alert.def.name.to_owned(),
+            severity: alert.def.severity.as_str().to_owned(),
+            component: alert.component.map(|component| component.to_string()),
+            value: Some(alert.value),
+            description: alert.description,
+            active_at: alert.active_at,
+            fired_at: alert.fired_at,
+            resolved_at: alert.resolved_at,
+            culprit: alert.culprit,
+            acknowledged: alert.acknowledged,
+            is_told: alert.is_told,
+        }
+    }
+}
+
+impl Kept {
+    /// The alert; none of a kind that this version does not know.
+    fn alert(self) -> Option<Alert> {
+        let mut defs = ALERTS.iter();
+        let def =
+            defs.find(|def| def.name == self.name && def.severity.as_str() == self.severity)?;
+        let mut alert = Alert::begin(self.id, def, self.component.map(Arc::from), self.active_at);
+        alert.value = self.value.unwrap_or(f64::NAN);
+        alert.description = self.description;
+        alert.fired_at = self.fired_at;
+        alert.resolved_at = self.resolved_at;
+        alert.culprit = self.culprit;
+        alert.acknowledged = self.acknowledged;
+        alert.is_told = self.is_told;
+        Some(alert)
+    }
+}
