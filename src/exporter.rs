@@ -359,6 +359,14 @@ fn instance(addresses: &[SocketAddr]) -> String {
     }
 }
 
+/// The labels `job` and `instance` of a process that is started with this configuration.
+#[cfg(feature = "cli")]
+pub(crate) fn identity(config: &Config) -> (String, String) {
+    let instance = instance(&config.web.listen_address);
+    let resource = Resource::resolve(&config.otlp, instance, variable);
+    (resource.job(), resource.instance().to_owned())
+}
+
 fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }

@@ -17,7 +17,7 @@ use crate::client::Backoff;
 use crate::config::{Alerts, ChannelConfig, ChannelKind, ConfigError, Delivery, LeastSeverity};
 use crate::snapshot::ChannelCounts;
 
-use super::channel::{self, Channel, Failure, Retry};
+use super::channel::{self, Channel, Failure, Receipt, Retry};
 use super::message::{Event, Message};
 
 /// Pause before the next attempt where somebody must put something right first.
@@ -76,9 +76,23 @@ impl Outlets {
         let mut delivery = alerts.delivery;
         // Who is told again and again must not forget in between.
         delivery.resend_interval = delivery.resend_interval.max(interval);
+        Self::of(alerts.channels.iter().enumerate(), delivery)
+    }
+
+    /// One channel of a configuration, by its place. See [`open`](Self::open).
+    #[cfg(feature = "cli")]
+    pub(crate) fn open_one(alerts: &Alerts, at: usize) -> Result<Self, ConfigError> {
+        let channels = alerts.channels.iter().enumerate();
+        Self::of(channels.filter(|(place, _)| *place == at), alerts.delivery)
+    }
+
+    fn of<'a>(
+        channels: impl Iterator<Item = (usize, &'a ChannelConfig)>,
+        delivery: Delivery,
+    ) -> Result<Self, ConfigError> {
         let mut problems = Vec::new();
         let mut outlets = Self::default();
-        for (at, config) in alerts.channels.iter().enumerate() {
+        for (at, config) in channels {
             let key = format!("alerts.channels[{at}]");
             for channel in channel::open(config, &delivery, &key, &mut problems) {
                 outlets.add(config, delivery, channel);
@@ -125,6 +139,18 @@ impl Outlets {
     /// How each does.
     pub(crate) fn views(&self) -> Vec<LaneView> {
         self.lanes.iter().map(Lane::view).collect()
+    }
+
+    /// Sends a message once through the channel of this name, and says where it went and what came back: from each peer, if it has several.
+    pub(super) async fn send_at_once(
+        &self,
+        name: &str,
+        message: &Message,
+    ) -> Vec<(String, Result<Receipt, Failure>)> {
+        let lanes = self.lanes.iter().filter(|lane| lane.config.name == name);
+        let sent =
+            lanes.map(|lane| async { (lane.channel.target(), lane.channel.send(message).await) });
+        join_all(sent).await
     }
 
     /// Has a message sent by every channel that it is for.

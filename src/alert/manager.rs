@@ -1,29 +1,22 @@
 //! The alerts of this process, from the first sign to the end and some time beyond, and who is told of them.
 
-use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
 
 use crate::analysis::Culprit;
-use crate::catalog::{ALERTS, AlertDef, AlertSeverity, Quantity, compact, most_is_held};
-use crate::config::{Alerts, Config, Thresholds};
+use crate::catalog::{ALERTS, AlertDef, Quantity, compact, most_is_held};
+use crate::config::{Config, Thresholds};
 use crate::snapshot::Snapshot;
 
 use super::delivery::Outlets;
-use super::group::{Due, Manners, Told};
-use super::kept::Kept;
-use super::links;
-use super::message::{Event, Group, Message, Origin};
-use super::silence::{MOST_SILENCES, Matcher, Silence};
-use super::state::{Acknowledgement, Alert, Identity};
+use super::group::Manners;
+use super::managed::{Managed, Tracked, end};
+use super::message::Origin;
+use super::state::{Alert, Identity};
 use super::store::{Remembered, Store};
 use super::{Evaluator, Pace, Progress, State};
 
 /// Most alerts that are remembered after their end; the oldest goes first.
 const MOST_PAST: usize = 1_000;
-/// How long those who are told of the state of all alerts are told of one that has ended, as by Prometheus.
-const RESOLVED_FOR: Duration = Duration::from_secs(15 * 60);
-
 /// Finds the call site to look at first for an alert, of a component where it has one. May take its time.
 pub(crate) type Find<'a> = &'a dyn Fn(&'static AlertDef, Option<&str>) -> Option<Culprit>;
 
@@ -31,90 +24,31 @@ pub(crate) type Find<'a> = &'a dyn Fn(&'static AlertDef, Option<&str>) -> Option
 #[derive(Debug)]
 pub(crate) struct AlertManager {
     thresholds: Thresholds,
-    pace: Pace,
-    manners: Manners,
-    identity: Identity,
-    origin: Arc<Origin>,
-    outlets: Arc<Outlets>,
+    pub(super) pace: Pace,
+    pub(super) manners: Manners,
+    pub(super) identity: Identity,
+    pub(super) origin: Arc<Origin>,
+    pub(super) outlets: Arc<Outlets>,
     store: Option<Store>,
-    state: Mutex<Managed>,
-}
-
-#[derive(Debug, Default)]
-struct Managed {
-    kept: Kept,
-    /// The time of the last snapshot, and how many seconds after the first it was.
-    clock: Option<(SystemTime, f64)>,
-    tracked: Vec<Tracked>,
-    told: Vec<Told>,
-    past: VecDeque<Alert>,
-    silences: Vec<Silence>,
-    last_id: u64,
-    /// Whether all have been ended for good.
-    is_finished: bool,
-    /// Whether what is kept on disk is not what is known.
-    is_changed: bool,
-}
-
-/// An alert as it may be at any time, of one component where it has them.
-#[derive(Debug)]
-struct Tracked {
-    def: &'static AlertDef,
-    component: Option<Arc<str>>,
-    progress: Progress,
-    alert: Option<Alert>,
-    /// Until then it goes on as the process before this one left it.
-    held_until: Option<f64>,
-}
-
-/// Why something is not done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Refused {
-    /// There is none with this number.
-    Unknown,
-    /// It has ended.
-    Ended,
-    /// There are as many as there may be.
-    TooMany,
+    pub(super) state: Mutex<Managed>,
 }
 
 impl AlertManager {
     /// Evaluates at every `sampling.interval` from now on, for a process that is called `job` and `instance`. Goes on from what the process
     /// before this one has left in `history.directory`.
     pub(crate) fn new(config: &Config, job: &str, instance: &str, outlets: Arc<Outlets>) -> Self {
-        let Alerts {
-            labels: own,
-            links,
-            thresholds,
-            ..
-        } = &config.alerts;
-        let mut labels = config.metrics.labels.clone();
-        for (name, value) in [("job", job), ("instance", instance)] {
-            labels.insert(name.to_owned(), value.to_owned());
-        }
-        labels.extend(own.clone());
-        labels.insert("origin".to_owned(), "embedded".to_owned());
-        let identity = Identity {
-            links: links.clone(),
-            labels,
-        };
-        let (job, instance) = (identity.label("job"), identity.label("instance"));
-        let origin = Origin {
-            job: job.to_owned(),
-            instance: instance.to_owned(),
-            url: links::exporter(links, instance),
-        };
+        let identity = Identity::new(config, job, instance);
         let interval = config.sampling.interval;
         let directory = config.history.directory.as_deref();
         let mut manager = Self {
-            thresholds: *thresholds,
+            thresholds: config.alerts.thresholds,
             pace: Pace::new(interval, interval, config.alerts.shorten),
             manners: Manners {
                 group_by: config.alerts.group_by.clone(),
                 cooldown: config.alerts.cooldown,
                 repeat_interval: config.alerts.repeat_interval,
             },
-            origin: Arc::new(origin),
+            origin: Arc::new(Origin::of(&identity)),
             identity,
             outlets,
             store: None,
@@ -187,20 +121,6 @@ impl AlertManager {
         }
         state.hush(&self.identity, snapshot.time);
         self.tell(state, snapshot.time);
-    }
-
-    /// Ends all alerts, because the process does, and tells people.
-    pub(crate) fn finish(&self) {
-        let now = SystemTime::now();
-        let state = &mut *self.state();
-        state.is_finished = true;
-        let tracked = std::mem::take(&mut state.tracked);
-        for mut one in tracked {
-            if let Some(alert) = end(&mut one, now) {
-                self.ended(state, alert);
-            }
-        }
-        self.tell(state, now);
     }
 
     /// Writes what is to survive the process to disk, where there is a place for it and anything has changed. Takes some milliseconds.
@@ -319,7 +239,7 @@ impl AlertManager {
     }
 
     /// Remembers an alert that has ended, also as one that people must be told of.
-    fn ended(&self, state: &mut Managed, alert: Alert) {
+    pub(super) fn ended(&self, state: &mut Managed, alert: Alert) {
         if alert.is_told {
             self.told(state, &alert).ended.push(alert.clone());
         }
@@ -347,224 +267,9 @@ impl AlertManager {
         })
     }
 
-    /// What people know of the group of an alert.
-    fn told<'s>(&self, state: &'s mut Managed, alert: &Alert) -> &'s mut Told {
-        let group = self.manners.group(&self.identity, alert);
-        let known = state.told.iter().position(|told| *told.group == group);
-        let at = known.unwrap_or_else(|| {
-            state.told.push(Told {
-                group: Arc::new(group),
-                fired: None,
-                ended: Vec::new(),
-                is_acknowledged: false,
-            });
-            state.told.len() - 1
-        });
-        &mut state.told[at]
-    }
-
-    /// Tells people what is due.
-    fn tell(&self, state: &mut Managed, time: SystemTime) {
-        let now = state.clock.map_or(0.0, |(_, seconds)| seconds);
-        let firing: Vec<Alert> = state.active().map(|alert| alert.clone()).collect();
-        for alert in firing.iter().filter(|alert| alert.is_firing()) {
-            self.told(state, alert);
-        }
-        let Managed { told, tracked, .. } = &mut *state;
-        let mut messages = Vec::new();
-        for told in told {
-            let active = tracked.iter_mut().filter_map(|one| one.alert.as_mut());
-            let is_member =
-                |alert: &&mut Alert| self.manners.group(&self.identity, alert) == *told.group;
-            let mut members: Vec<&mut Alert> = active.filter(is_member).collect();
-            let due = self.manners.due(told, &mut members, now);
-            messages.extend(due.map(|due| self.message(due, time)));
-        }
-        state.is_changed |= !messages.is_empty();
-        for message in messages {
-            self.outlets.offer(&Arc::new(message));
-        }
-        if self.outlets.want_all() {
-            self.outlets.offer_all(self.all(state, time));
-        }
-    }
-
-    /// All alerts that fire or have ended lately, for who decides himself what to do about them.
-    fn all(&self, state: &mut Managed, time: SystemTime) -> Message {
-        let is_late = |alert: &&Alert| {
-            let since = alert
-                .resolved_at
-                .and_then(|end| time.duration_since(end).ok());
-            since.is_some_and(|since| since <= RESOLVED_FOR)
-        };
-        let ended: Vec<Alert> = state.past.iter().filter(is_late).cloned().collect();
-        let active = state.active().map(|alert| alert.clone());
-        let firing = active.filter(Alert::is_firing);
-        let heard = firing
-            .chain(ended)
-            .filter(|alert| alert.silenced_by.is_empty());
-        let alerts = heard.collect();
-        let group = Group {
-            key: String::new(),
-            labels: BTreeMap::new(),
-        };
-        let event = Event::Firing;
-        self.message(
-            Due {
-                group: Arc::new(group),
-                event,
-                alerts,
-            },
-            time,
-        )
-    }
-
-    fn message(&self, due: Due, made_at: SystemTime) -> Message {
-        let notices = due
-            .alerts
-            .iter()
-            .map(|alert| self.identity.notice(alert, self.threshold(alert.def)));
-        Message {
-            id: uuid::Uuid::new_v4().to_string(),
-            event: due.event,
-            notices: notices.collect(),
-            group: due.group,
-            made_at,
-            origin: Arc::clone(&self.origin),
-            is_test: false,
-        }
-    }
-
-    /// All alerts: those that are pending or fire, then those that ended, the latest first.
-    pub(crate) fn alerts(&self) -> Vec<Alert> {
-        let state = &mut *self.state();
-        let mut alerts: Vec<Alert> = state.active().map(|alert| alert.clone()).collect();
-        alerts.extend(state.past.iter().rev().cloned());
-        alerts
-    }
-
-    /// Notes that somebody has taken an alert on: people are told of it no more until it ends.
-    ///
-    /// # Errors
-    /// There is none that is active under this number.
-    pub(crate) fn acknowledge(
-        &self,
-        id: u64,
-        acknowledgement: Acknowledgement,
-    ) -> Result<Alert, Refused> {
-        let state = &mut *self.state();
-        let at = acknowledgement.at;
-        let Some(alert) = state.active().find(|alert| alert.id == id) else {
-            return Err(match state.past.iter().any(|alert| alert.id == id) {
-                true => Refused::Ended,
-                false => Refused::Unknown,
-            });
-        };
-        alert.acknowledged.get_or_insert(acknowledgement);
-        let alert = alert.clone();
-        let group = self.manners.group(&self.identity, &alert);
-        let active: Vec<Alert> = state.active().map(|alert| alert.clone()).collect();
-        let is_member = |other: &&Alert| self.manners.group(&self.identity, other) == group;
-        let members: Vec<&Alert> = active.iter().filter(is_member).collect();
-        let due = Manners::acknowledged(self.told(state, &alert), &members);
-        if let Some(due) = due {
-            self.outlets.offer(&Arc::new(self.message(due, at)));
-        }
-        state.is_changed = true;
-        Ok(alert)
-    }
-
-    /// The silences that have not ended.
-    pub(crate) fn silences(&self, now: SystemTime) -> Vec<Silence> {
-        let state = &mut *self.state();
-        state.hush(&self.identity, now);
-        state.silences.clone()
-    }
-
-    /// Keeps quiet from now on for a time what all matchers hold for.
-    ///
-    /// # Errors
-    /// There are as many silences as there may be.
-    pub(crate) fn silence(
-        &self,
-        matchers: Vec<Matcher>,
-        (starts_at, ends_at): (SystemTime, SystemTime),
-        by: Option<String>,
-        comment: Option<String>,
-    ) -> Result<Silence, Refused> {
-        let state = &mut *self.state();
-        state.hush(&self.identity, starts_at);
-        if state.silences.len() >= MOST_SILENCES {
-            return Err(Refused::TooMany);
-        }
-        state.last_id += 1;
-        let silence = Silence {
-            id: state.last_id,
-            matchers,
-            starts_at,
-            ends_at,
-            by,
-            comment,
-        };
-        state.silences.push(silence.clone());
-        state.is_changed = true;
-        state.hush(&self.identity, starts_at);
-        Ok(silence)
-    }
-
-    /// Ends a silence.
-    ///
-    /// # Errors
-    /// There is none of this number.
-    pub(crate) fn unsilence(&self, id: u64, now: SystemTime) -> Result<Silence, Refused> {
-        let state = &mut *self.state();
-        let at = state.silences.iter().position(|silence| silence.id == id);
-        let silence = state.silences.remove(at.ok_or(Refused::Unknown)?);
-        state.is_changed = true;
-        state.hush(&self.identity, now);
-        Ok(silence)
-    }
-
-    fn state(&self) -> MutexGuard<'_, Managed> {
+    pub(super) fn state(&self) -> MutexGuard<'_, Managed> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-impl Managed {
-    fn active(&mut self) -> impl Iterator<Item = &mut Alert> {
-        self.tracked.iter_mut().filter_map(|one| one.alert.as_mut())
-    }
-
-    /// Says of each alert whether it is quiet: a warning while what is critical under its name fires, and whatever a silence covers.
-    fn hush(&mut self, identity: &Identity, now: SystemTime) {
-        let before = self.silences.len();
-        self.silences.retain(|silence| silence.ends_at > now);
-        self.is_changed |= self.silences.len() != before;
-        let Self {
-            tracked, silences, ..
-        } = self;
-        let loud = tracked.iter().filter_map(|one| one.alert.as_ref());
-        let loud =
-            loud.filter(|alert| alert.def.severity == AlertSeverity::Critical && alert.is_firing());
-        let critical: Vec<_> = loud
-            .map(|alert| (alert.def.name, alert.component.clone()))
-            .collect();
-        for alert in tracked.iter_mut().filter_map(|one| one.alert.as_mut()) {
-            let is_warning = alert.def.severity == AlertSeverity::Warning;
-            let name = (alert.def.name, alert.component.clone());
-            alert.is_muted = is_warning && critical.contains(&name);
-            let labels = identity.labels_of(alert.def, alert.component.as_deref());
-            let silenced_by = silences.iter().filter(|silence| silence.covers(&labels));
-            alert.silenced_by = silenced_by.map(|silence| silence.id).collect();
-        }
-    }
-}
-
-/// Takes an alert that has ended; gives it back if it ever fired.
-fn end(one: &mut Tracked, now: SystemTime) -> Option<Alert> {
-    let mut ended = one.alert.take()?;
-    ended.resolved_at = Some(now);
-    ended.fired_at.is_some().then_some(ended)
 }
 
 /// A sentence on the component whose suspects hold most, with a space before it, or nothing.
@@ -582,7 +287,11 @@ fn largest(snapshot: &Snapshot) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::alert::people::Refused;
+    use crate::alert::state::Acknowledgement;
     use crate::collector::ProcessReading;
     use crate::config::Config;
     use crate::snapshot::Reading;

@@ -7,7 +7,8 @@ use std::time::SystemTime;
 use crate::analysis::Culprit;
 use crate::catalog::{AlertSeverity, compact};
 
-use super::links::Links;
+use super::links::{Links, exporter};
+use super::state::Identity;
 
 /// One message; every channel writes it in its own way.
 #[derive(Debug, Clone)]
@@ -79,6 +80,18 @@ pub(crate) struct Notice {
     pub(crate) recommendation: String,
     pub(crate) acknowledged_by: Option<String>,
     pub(crate) links: Links,
+}
+
+impl Origin {
+    /// A process.
+    pub(super) fn of(identity: &Identity) -> Self {
+        let (job, instance) = (identity.label("job"), identity.label("instance"));
+        Self {
+            job: job.to_owned(),
+            instance: instance.to_owned(),
+            url: exporter(&identity.links, instance),
+        }
+    }
 }
 
 impl Message {

@@ -8,9 +8,12 @@
 //! | `state.rs` | an alert, and what people have done about it |
 //! | `silence.rs` | of what nobody is told for a time |
 //! | `group.rs` | who is told when: pure |
-//! | `manager.rs` | the alerts of this process: from the first sign to the end, muted, acknowledged, told |
+//! | `manager.rs`, `managed.rs` | the alerts of this process, from the first sign to the end |
+//! | `tell.rs` | what is due becomes messages |
+//! | `people.rs` | what people ask of the manager: to take an alert on, to keep quiet |
 //! | `store.rs` | what survives the process |
 //! | `message.rs`, `links.rs` | what people are told, and where it leads them |
+//! | `trial.rs` | a message that only shows that messages arrive |
 //! | `delivery.rs` | how messages reach people: queues, pauses, what is given up |
 //! | `channel/` | who is told: the log, a webhook, Slack, PagerDuty, Alertmanager |
 
@@ -21,17 +24,25 @@ mod evaluate;
 mod group;
 mod kept;
 mod links;
+mod managed;
 mod manager;
 mod message;
 mod pace;
+mod people;
 mod silence;
 mod state;
 mod store;
+mod tell;
+#[cfg(feature = "cli")]
+mod trial;
 
 pub(crate) use delivery::{LaneView, Outlets};
 pub use evaluate::{Evaluator, Progress, Sample, State};
 pub(crate) use links::{InUrl, Links};
-pub(crate) use manager::{AlertManager, Refused};
+pub(crate) use manager::AlertManager;
 pub use pace::Pace;
+pub(crate) use people::Refused;
 pub(crate) use silence::{Matcher, Silence};
 pub(crate) use state::{Acknowledgement, Alert};
+#[cfg(feature = "cli")]
+pub(crate) use trial::{Trial, try_channel};

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::analysis::Culprit;
 use crate::catalog::{AlertDef, RUNBOOK};
-use crate::config;
+use crate::config::{self, Config};
 
 use super::links::{InUrl, Links};
 use super::message::Notice;
@@ -111,6 +111,20 @@ impl Alert {
 }
 
 impl Identity {
+    /// That of a process that is called `job` and `instance` where its configuration does not say otherwise.
+    pub(super) fn new(config: &Config, job: &str, instance: &str) -> Self {
+        let mut labels = config.metrics.labels.clone();
+        for (name, value) in [("job", job), ("instance", instance)] {
+            labels.insert(name.to_owned(), value.to_owned());
+        }
+        labels.extend(config.alerts.labels.clone());
+        labels.insert("origin".to_owned(), "embedded".to_owned());
+        Self {
+            labels,
+            links: config.alerts.links.clone(),
+        }
+    }
+
     /// The value of a label of every alert.
     pub(super) fn label(&self, name: &str) -> &str {
         self.labels.get(name).map_or("", String::as_str)

@@ -1,6 +1,7 @@
 //! Floor 8: the command line, in the ecosystem's way.
 
 mod generate;
+mod test_alert;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -15,6 +16,7 @@ use crate::exporter::Exporter;
 use crate::watch::replay;
 
 use generate::Generate;
+use test_alert::TestAlert;
 
 /// Wrong usage or configuration, as `sysexits.h` has it.
 const EXIT_USAGE: u8 = 64;
@@ -58,6 +60,8 @@ enum Command {
     },
     /// Write rules for Prometheus, dashboards for Grafana and Alertmanager's configuration, as the catalog and a configuration have them.
     Generate(Box<Generate>),
+    /// Send a test message through a channel of alerts.channels, and print what comes back.
+    TestAlert(TestAlert),
 }
 
 #[derive(Debug, clap::Args)]
@@ -113,6 +117,10 @@ pub fn run() -> ExitCode {
             Err(error) => failed(&error),
         },
         Some(Command::Generate(generate)) => match generate.run() {
+            Ok(code) => code,
+            Err(error) => failed(&error),
+        },
+        Some(Command::TestAlert(test)) => match test.run() {
             Ok(code) => code,
             Err(error) => failed(&error),
         },
