@@ -102,7 +102,7 @@ mod tests {
     /// For what must come.
     const LONG: Duration = Duration::from_secs(30);
     /// For what must not come.
-    const SHORT: Duration = Duration::from_millis(300);
+    const SHORT: Duration = Duration::from_secs(1);
 
     /// What a client gets.
     #[derive(Debug, PartialEq)]
