@@ -68,7 +68,8 @@ pub(crate) fn post_json(url: &str, document: &Value) {
     assert!(parts.status.is_success(), "POST {url}: {body:?}");
 }
 
-fn send(request: hyper::Request<Full<Bytes>>) -> Result<(Parts, Bytes), String> {
+/// The answer to a request, or why there is none.
+pub(crate) fn send(request: hyper::Request<Full<Bytes>>) -> Result<(Parts, Bytes), String> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

@@ -28,7 +28,7 @@
 //! |---|---|
 //! | `programs.rs`, `service.rs` | child processes: peers, exporters |
 //! | `stores.rs`, `http.rs`, `panels.rs` | asking the peers |
-//! | `outlets.rs` | who Alertmanager tells |
+//! | `outlets/` | who is told of alerts: they judge what they get by what they document, and fail when they are told to |
 //! | `receiver/` | the receiver in this process |
 //! | `pushing.rs`, `log.rs` | exporters in this process, and what they log |
 //! | `pprof.rs`, `pprof.py` | profiles, as that decoder reads them |

@@ -39,6 +39,8 @@ const JOBS: [&str; 2] = ["scraped", "pushed"];
 /// The instance that pushes and leaks.
 const PUSHED: &str = "batch:1";
 const TOKEN: &str = "a-token";
+/// As long as PagerDuty wants it.
+const ROUTING_KEY: &str = "0123456789abcdef0123456789abcdef";
 /// Longest wait for what takes the windows of a rehearsal.
 const PATIENCE: Duration = Duration::from_secs(200);
 
@@ -75,7 +77,7 @@ fn generate(outlets: &Outlets) -> TempDir {
     for (name, secret) in [
         ("webhook-token", TOKEN),
         ("slack-webhook-url", &format!("{}/slack", outlets.url)),
-        ("pagerduty-routing-key", "a-key"),
+        ("pagerduty-routing-key", ROUTING_KEY),
     ] {
         std::fs::write(secrets.join(name), secret).expect("a secret");
     }
@@ -322,6 +324,7 @@ fn a_leak_is_paged_once_by_scrape_and_by_push_and_is_over_when_it_stops() {
     patiently("MemoryMetricsAbsent", || {
         watch.told("pushed", "MemoryMetricsAbsent", "warning", "firing")
     });
+    watch.outlets.assert_well_formed();
 }
 
 /// Texts without holes, and links that lead somewhere.
@@ -379,7 +382,7 @@ fn everybody_is_told(outlets: &Outlets) {
     let pages = of("/pagerduty");
     let is_trigger = |page: &Value| {
         page["event_action"] == "trigger"
-            && page["routing_key"] == "a-key"
+            && page["routing_key"] == ROUTING_KEY
             && page["payload"]["severity"] == "critical"
     };
     assert!(pages.iter().any(is_trigger), "{pages:?}");
