@@ -422,3 +422,21 @@ async fn rest(pause: Duration, ending: &mut watch::Receiver<bool>) {
         _ = ending.changed() => {}
     }
 }
+
+#[cfg(test)]
+impl Outlets {
+    /// One channel that nobody takes messages from but [`drain`](Self::drain).
+    pub(super) fn recording() -> Self {
+        let mut alerts = crate::Config::production().alerts;
+        alerts.delivery.most_waiting = 10_000;
+        Self::of(alerts.channels.iter().enumerate(), alerts.delivery).expect("the log")
+    }
+
+    /// What waits, which then does no more.
+    pub(super) fn drain(&self) -> Vec<Arc<Message>> {
+        self.lanes[0].lock().messages.drain(..).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests;

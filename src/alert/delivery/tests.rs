@@ -1,0 +1,403 @@
+//! Channels that are slow, away, or say no, on a clock that runs by itself.
+
+use std::collections::BTreeMap;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+
+use super::*;
+use crate::alert::message::{Group, Notice, Origin};
+use crate::catalog::ALERTS;
+use crate::config::{Config, Profile};
+
+/// What a channel does with the next messages; after them it takes all.
+type Script = Arc<Mutex<VecDeque<Behaviour>>>;
+/// What it got: when, and what of it was taken.
+type Got = Arc<Mutex<Vec<(Instant, Message, bool)>>>;
+
+#[derive(Debug, Clone, Copy)]
+enum Behaviour {
+    Refuses(Retry),
+    Hangs(Duration),
+}
+
+#[derive(Debug)]
+struct Scripted {
+    script: Script,
+    got: Got,
+}
+
+impl Channel for Scripted {
+    fn send<'a>(&'a self, message: &'a Message) -> BoxFuture<'a, Result<Receipt, Failure>> {
+        let behaviour = self.script.lock().unwrap().pop_front();
+        async move {
+            let note = |is_taken| {
+                let got = (Instant::now(), message.clone(), is_taken);
+                self.got.lock().unwrap().push(got);
+            };
+            match behaviour {
+                Some(Behaviour::Refuses(retry)) => {
+                    note(false);
+                    let why = "no".to_owned();
+                    return Err(Failure { retry, why });
+                }
+                Some(Behaviour::Hangs(time)) => sleep(time).await,
+                None => {}
+            }
+            note(true);
+            let answer = "ok".to_owned();
+            Ok(Receipt { answer })
+        }
+        .boxed()
+    }
+
+    fn target(&self) -> String {
+        "a test".to_owned()
+    }
+
+    fn wants(&self, message: &Message) -> bool {
+        message.event != Event::Acknowledged
+    }
+}
+
+/// Channels under one configuration each.
+struct Scene {
+    outlets: Arc<Outlets>,
+    channels: Vec<(Script, Got)>,
+    start: Instant,
+    end: Option<watch::Sender<()>>,
+}
+
+impl Scene {
+    /// Each text is an entry of `alerts.channels`, without its name; what it is told is not what its kind would be.
+    fn of(entries: &[&str], delivery: &str) -> Self {
+        let entries: Vec<String> = (0..)
+            .zip(entries)
+            .map(|(at, entry)| format!("{{name: c{at}, {entry}}}"))
+            .collect();
+        let yaml = format!(
+            "alerts: {{delivery: {{{delivery}}}, channels: [{}]}}",
+            entries.join(", ")
+        );
+        let alerts = Config::load(Profile::Production, &yaml, []).unwrap().alerts;
+        let mut outlets = Outlets::default();
+        let mut channels = Vec::new();
+        for config in &alerts.channels {
+            let (script, got) = (Script::default(), Got::default());
+            let channel = Scripted {
+                script: Arc::clone(&script),
+                got: Arc::clone(&got),
+            };
+            outlets.add(config, alerts.delivery, Box::new(channel));
+            channels.push((script, got));
+        }
+        Self {
+            outlets: Arc::new(outlets),
+            channels,
+            start: Instant::now(),
+            end: None,
+        }
+    }
+
+    /// Says what a channel does next.
+    fn script(&self, channel: usize, behaviours: &[Behaviour]) {
+        self.channels[channel].0.lock().unwrap().extend(behaviours);
+    }
+
+    /// Begins to deliver.
+    fn run(&mut self) -> tokio::task::JoinHandle<()> {
+        let outlets = Arc::clone(&self.outlets);
+        let (end, mut ending) = watch::channel(());
+        self.end = Some(end);
+        tokio::spawn(async move {
+            let stopping = async { while ending.changed().await.is_ok() {} };
+            outlets.run(stopping, Duration::from_secs(5)).await;
+        })
+    }
+
+    /// What a channel got: after how many seconds, a word on it, and whether it took it.
+    fn got(&self, channel: usize) -> Vec<(u64, String, bool)> {
+        let got = self.channels[channel].1.lock().unwrap();
+        let seconds = |at: &Instant| (*at - self.start).as_secs();
+        got.iter()
+            .map(|(at, message, is_taken)| {
+                let word = format!("{:?} {}", message.event, message.notices[0].value);
+                (seconds(at), word, *is_taken)
+            })
+            .collect()
+    }
+
+    fn taken(&self, channel: usize) -> Vec<String> {
+        let got = self.got(channel).into_iter();
+        got.filter_map(|(_, word, is_taken)| is_taken.then_some(word))
+            .collect()
+    }
+
+    fn counts(&self, channel: usize) -> (u64, u64, u64) {
+        let counts = self.outlets.counts()[channel].read();
+        (counts.sent, counts.failed, counts.dropped)
+    }
+
+    fn offer(&self, event: Event, group: &str, value: &str) {
+        let message = message(event, group, &[(value, AlertSeverity::Critical)]);
+        self.outlets.offer(&Arc::new(message));
+    }
+}
+
+fn message(event: Event, group: &str, values: &[(&str, AlertSeverity)]) -> Message {
+    let now = SystemTime::now();
+    let identity = crate::alert::state::Identity::new(&Config::production(), "shop", "a:1");
+    let notices = values.iter().map(|(value, severity)| Notice {
+        severity: *severity,
+        labels: BTreeMap::from([("value".to_owned(), (*value).to_owned())]),
+        summary: String::new(),
+        description: String::new(),
+        value: (*value).to_owned(),
+        threshold: None,
+        active_at: now,
+        resolved_at: (event == Event::Resolved).then_some(now),
+        culprit: None,
+        recommendation: String::new(),
+        acknowledged_by: None,
+        links: identity.links_of(&ALERTS[0], None),
+    });
+    Message {
+        id: uuid::Uuid::new_v4().to_string(),
+        event,
+        group: Arc::new(Group {
+            key: group.to_owned(),
+            labels: BTreeMap::new(),
+        }),
+        notices: notices.collect(),
+        made_at: now,
+        origin: Arc::new(Origin::of(&identity)),
+        is_test: false,
+    }
+}
+
+async fn seconds(seconds: u64) {
+    sleep(Duration::from_secs(seconds)).await;
+}
+
+const SOON: Behaviour = Behaviour::Refuses(Retry::Soon(None));
+
+#[tokio::test(start_paused = true)]
+async fn one_that_is_bad_delays_no_other() {
+    let mut scene = Scene::of(&["kind: log"; 4], "");
+    scene.script(0, &[SOON; 1_000]);
+    scene.script(1, &[Behaviour::Hangs(Duration::from_secs(3_600))]);
+    scene.script(2, &[Behaviour::Refuses(Retry::Late); 1_000]);
+    let _task = scene.run();
+    for (group, value) in [("a", "1"), ("b", "2"), ("c", "3")] {
+        scene.offer(Event::Firing, group, value);
+        seconds(1).await;
+    }
+    let words = ["Firing 1", "Firing 2", "Firing 3"];
+    let got: Vec<_> = scene
+        .got(3)
+        .into_iter()
+        .map(|(at, word, _)| (at, word))
+        .collect();
+    assert_eq!(got, (0..).zip(words.map(str::to_owned)).collect::<Vec<_>>());
+    assert_eq!(
+        scene.taken(0).len() + scene.taken(1).len() + scene.taken(2).len(),
+        0
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_refused_for_now_comes_again_later_and_later_and_none_is_lost() {
+    let mut scene = Scene::of(&["kind: log"], "");
+    scene.script(0, &[SOON; 40]);
+    let _task = scene.run();
+    for value in ["1", "2", "3"] {
+        scene.offer(Event::Firing, value, value);
+    }
+    seconds(3_600).await;
+    assert_eq!(scene.taken(0), ["Firing 1", "Firing 2", "Firing 3"]);
+    assert_eq!(scene.counts(0), (3, 40, 0));
+    let times: Vec<u64> = scene.got(0).iter().map(|(at, ..)| *at).collect();
+    // At most one attempt in a quarter of a second at first, and in a quarter of a minute later.
+    assert!(times[39] > 35 * 15, "{times:?}");
+    let longest = times.windows(2).map(|pair| pair[1] - pair[0]).max();
+    assert!(longest.unwrap() <= 46, "{times:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_says_when_is_left_alone_until_then() {
+    let mut scene = Scene::of(&["kind: log"], "");
+    let hint = Duration::from_secs(600);
+    scene.script(0, &[Behaviour::Refuses(Retry::Soon(Some(hint)))]);
+    let _task = scene.run();
+    scene.offer(Event::Firing, "a", "1");
+    seconds(1).await;
+    // What comes meanwhile waits too.
+    scene.offer(Event::Firing, "b", "2");
+    seconds(700).await;
+    let got = scene.got(0);
+    assert_eq!(got.len(), 3, "{got:?}");
+    assert!((600..602).contains(&got[1].0), "{got:?}");
+    assert_eq!(scene.taken(0), ["Firing 1", "Firing 2"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_refused_for_good_is_given_up_and_what_can_be_put_right_is_not() {
+    let mut scene = Scene::of(&["kind: log"], "");
+    scene.script(0, &[Behaviour::Refuses(Retry::Never)]);
+    scene.script(0, &[Behaviour::Refuses(Retry::Late); 5]);
+    let _task = scene.run();
+    scene.offer(Event::Firing, "a", "1");
+    scene.offer(Event::Firing, "b", "2");
+    seconds(290).await;
+    assert_eq!(scene.counts(0), (0, 6, 1));
+    let view = &scene.outlets.views()[0];
+    assert_eq!((view.waiting, view.trouble.as_deref()), (1, Some("no")));
+    seconds(20).await;
+    assert_eq!(scene.taken(0), ["Firing 2"]);
+    assert_eq!(scene.counts(0), (1, 6, 1));
+    assert_eq!(scene.outlets.views()[0].trouble, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_finds_a_flood_when_a_receiver_is_back() {
+    let mut scene = Scene::of(&["kind: log"], "");
+    scene.script(0, &[SOON; 200]);
+    let _task = scene.run();
+    scene.offer(Event::Firing, "a", "1");
+    seconds(1).await;
+    // The first is under way. Of the others only what is news waits: that it fires, with the last value, and that it ended.
+    for value in ["2", "3", "4"] {
+        scene.offer(Event::StillFiring, "a", value);
+    }
+    scene.offer(Event::Firing, "b", "5");
+    scene.offer(Event::StillFiring, "b", "6");
+    scene.offer(Event::Resolved, "b", "7");
+    scene.offer(Event::Acknowledged, "a", "8");
+    seconds(3 * 3_600).await;
+    let expected = ["Firing 1", "StillFiring 4", "Firing 6", "Resolved 7"];
+    assert_eq!(scene.taken(0), expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_is_bounded_and_what_goes_is_counted() {
+    for most in [1_usize, 3] {
+        let mut scene = Scene::of(&["kind: log"], &format!("most_waiting: {most}"));
+        scene.script(0, &[SOON; 3]);
+        let _task = scene.run();
+        scene.offer(Event::Firing, "first", "first");
+        seconds(0).await;
+        tokio::task::yield_now().await;
+        for number in 0..10 {
+            let text = number.to_string();
+            scene.offer(Event::Firing, &text, &text);
+        }
+        assert_eq!(scene.outlets.views()[0].waiting, most + 1);
+        seconds(600).await;
+        let mut expected = vec!["Firing first".to_owned()];
+        expected.extend((10 - most..10).map(|number| format!("Firing {number}")));
+        assert_eq!(scene.taken(0), expected);
+        let dropped = 10 - most as u64;
+        assert_eq!(scene.counts(0), (most as u64 + 1, 3, dropped));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_too_old_is_given_up() {
+    let mut scene = Scene::of(&["kind: log"], "give_up_after: 10s");
+    let old = Message {
+        made_at: SystemTime::now() - Duration::from_secs(11),
+        ..message(Event::Firing, "a", &[("1", AlertSeverity::Critical)])
+    };
+    scene.outlets.offer(&Arc::new(old));
+    scene.offer(Event::Firing, "b", "2");
+    let _task = scene.run();
+    seconds(1).await;
+    assert_eq!(scene.taken(0), ["Firing 2"]);
+    assert_eq!(scene.counts(0), (1, 0, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_hears_only_what_is_for_him() {
+    let entries = [
+        "kind: log",
+        "kind: log, severity: critical",
+        "kind: log, send_resolved: false",
+    ];
+    let mut scene = Scene::of(&entries, "");
+    let _task = scene.run();
+    let (critical, warning) = (AlertSeverity::Critical, AlertSeverity::Warning);
+    for (event, values) in [
+        (Event::Firing, vec![("1", warning)]),
+        (Event::Firing, vec![("2", warning), ("3", critical)]),
+        (Event::Acknowledged, vec![("4", critical)]),
+        (Event::Resolved, vec![("5", critical), ("6", warning)]),
+    ] {
+        scene.outlets.offer(&Arc::new(message(event, "a", &values)));
+        seconds(1).await;
+    }
+    // To who hears only of what is critical, a group is over when that is.
+    let mut mixed = message(Event::StillFiring, "a", &[("7", warning), ("8", critical)]);
+    mixed.notices[1].resolved_at = Some(SystemTime::now());
+    scene.outlets.offer(&Arc::new(mixed));
+    seconds(1).await;
+    let all = ["Firing 1", "Firing 2", "Resolved 5", "StillFiring 7"];
+    assert_eq!(scene.taken(0), all);
+    assert_eq!(scene.taken(1), ["Firing 3", "Resolved 5", "Resolved 8"]);
+    assert_eq!(scene.taken(2), ["Firing 1", "Firing 2", "StillFiring 7"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_wants_to_know_all_is_told_what_changes_at_once_and_the_rest_again_and_again() {
+    let peer = "kind: alertmanager, urls: ['http://a:1']";
+    let mut scene = Scene::of(&[peer, peer, "kind: log"], "resend_interval: 1m");
+    scene.script(1, &[SOON; 8]);
+    let _task = scene.run();
+    let critical = AlertSeverity::Critical;
+    // Nothing is said of nothing.
+    scene.outlets.offer_all(message(Event::Firing, "", &[]));
+    seconds(300).await;
+    assert_eq!(scene.got(0), []);
+    let mut all = message(Event::Firing, "", &[("1", critical)]);
+    scene.outlets.offer_all(all.clone());
+    for _ in 0..10 {
+        seconds(10).await;
+        scene.outlets.offer_all(all.clone());
+    }
+    all.notices[0].resolved_at = Some(SystemTime::now());
+    scene.outlets.offer_all(all.clone());
+    seconds(10).await;
+    let times: Vec<u64> = scene.got(0).iter().map(|(at, ..)| *at - 300).collect();
+    assert_eq!(times, [0, 60, 100]);
+    let last = scene.channels[0]
+        .1
+        .lock()
+        .unwrap()
+        .last()
+        .unwrap()
+        .1
+        .clone();
+    assert!(last.notices[0].resolved_at.is_some());
+    // A peer that was away is told how it stands now, not how it stood.
+    let taken = scene.taken(1);
+    assert!((1..=3).contains(&taken.len()), "{:?}", scene.got(1));
+    assert!(scene.got(2).is_empty(), "no message was offered");
+    assert_eq!(scene.counts(1).1, 8);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_end_waits_for_what_is_left_but_not_for_long() {
+    let mut scene = Scene::of(&["kind: log", "kind: log"], "");
+    scene.script(0, &[Behaviour::Refuses(Retry::Late)]);
+    scene.script(1, &[SOON; 1_000]);
+    let task = scene.run();
+    scene.offer(Event::Firing, "a", "1");
+    seconds(1).await;
+    scene.offer(Event::Resolved, "a", "2");
+    let before = Instant::now();
+    drop(scene.end.take());
+    task.await.unwrap();
+    // What would have been tried in a minute got its chance.
+    assert_eq!(scene.taken(0), ["Firing 1", "Resolved 2"]);
+    assert_eq!(scene.taken(1), Vec::<String>::new());
+    assert_eq!(before.elapsed().as_secs(), 5);
+}
