@@ -5,11 +5,16 @@
 //! | `pace.rs` | how often series come in, and what that does to every time in an alert |
 //! | `evaluate.rs` | whether the condition of an alert holds, and since when: pure |
 //! | `kept.rs` | samples of what alerts look at, for as long as they look back |
+//! | `message.rs` | what people are told |
+//! | `links.rs` | where that leads to |
+//! | `channel/` | who is told, and how |
 //! | `manager.rs` | the alerts of this process: from the first sign to the end, muted, acknowledged, told |
 
 #[allow(dead_code)]
 mod channel;
 mod evaluate;
+#[cfg(all(test, feature = "channels"))]
+mod fixture;
 mod kept;
 mod links;
 mod manager;
