@@ -13,7 +13,8 @@
 #[allow(dead_code)]
 mod channel;
 mod evaluate;
-#[cfg(all(test, feature = "channels"))]
+#[cfg(feature = "channels")]
+#[cfg(test)]
 mod fixture;
 mod kept;
 mod links;

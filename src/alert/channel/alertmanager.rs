@@ -114,7 +114,10 @@ fn alert<'a>(message: &Message, notice: &'a Notice, goes_on: SystemTime) -> Aler
 mod tests {
     use serde_json::{Value, json, to_value};
 
+    use crate::config::{Secret, SecretSource};
+
     use super::super::super::fixture::{crowd, message, time};
+    use super::super::receiver::{answer, post, receiver};
     use super::*;
 
     fn written(message: &Message) -> Value {
@@ -159,6 +162,29 @@ mod tests {
         assert_eq!(written(&message)[0]["endsAt"], "2026-01-02T03:10:00Z");
         message.notices[0].resolved_at = Some(time("2026-01-02T02:00:00Z"));
         assert_eq!(written(&message)[0]["endsAt"], "2026-01-02T03:00:00Z");
+    }
+
+    #[tokio::test]
+    async fn it_is_told_who_speaks() {
+        let (url, received) = receiver(&answer("200 OK", "", "")).await;
+        let authorization = Authorization::Basic {
+            username: "Aladdin".to_owned(),
+            password: SecretSource::Value(Secret::new("open sesame".to_owned())),
+        };
+        let minute = Duration::from_secs(60);
+        let peer = Alertmanager::new(&format!("{url}/am/"), post(), authorization, minute).unwrap();
+        let message = message(Event::Firing);
+        assert_eq!(peer.send(&message).await.unwrap().answer, "200 OK");
+        let received = received.await.unwrap();
+        assert_eq!(received.line, "POST /am/api/v2/alerts HTTP/1.1");
+        assert_eq!(
+            received.header("authorization"),
+            Some("Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==")
+        );
+        let sent: Value = serde_json::from_str(&received.body).unwrap();
+        assert_eq!(sent, written(&message));
+        assert!(peer.wants(&message));
+        assert!(!peer.wants(&self::message(Event::Acknowledged)));
     }
 
     #[test]

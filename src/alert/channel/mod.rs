@@ -24,6 +24,9 @@ mod pagerduty;
 #[cfg(feature = "channels")]
 mod post;
 #[cfg(feature = "channels")]
+#[cfg(test)]
+mod receiver;
+#[cfg(feature = "channels")]
 mod secrets;
 #[cfg(feature = "channels")]
 mod slack;
@@ -38,7 +41,7 @@ use futures_util::future::BoxFuture;
 
 use super::message::Message;
 
-#[allow(unused_imports)]
+#[allow(unused_imports, reason = "nobody delivers yet")]
 pub(crate) use open::open;
 
 /// A way to tell people.

@@ -260,12 +260,13 @@ fn links(message: &Message) -> Vec<Link> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use serde_json::{Value, from_slice, json};
+    use std::sync::Arc;
 
     use super::super::super::fixture::{crowd, message, other, time};
     use super::super::super::message::Group;
+    use super::super::Retry;
+    use super::super::receiver::{answer, post, receiver};
     use super::*;
 
     fn written(message: &Message) -> Value {
@@ -411,6 +412,24 @@ mod tests {
         }
         let details = written(&message)["payload"]["custom_details"].clone();
         assert_eq!(details, json!({"firing": 1, "alerts_left_out": 1}));
+    }
+
+    #[tokio::test]
+    async fn a_key_that_is_not_known_is_not_shown_and_tried_again() {
+        let echo = r#"{"status":"invalid event","errors":["routing_key s3cret is wrong"]}"#;
+        let (url, received) = receiver(&answer("400 Bad Request", "", echo)).await;
+        let key = SecretSource::Value(Secret::new("s3cret".to_owned()));
+        let pagerduty = Pagerduty::new(&format!("{url}/v2/enqueue"), post(), key).unwrap();
+        let failure = pagerduty.send(&message(Event::Firing)).await.unwrap_err();
+        assert_eq!(failure.retry, Retry::Late);
+        assert_eq!(
+            failure.why,
+            r#"400 Bad Request: {"status":"invalid event","errors":["routing_key <redacted> is wrong"]}"#
+        );
+        let received = received.await.unwrap();
+        assert_eq!(received.line, "POST /v2/enqueue HTTP/1.1");
+        let sent: Value = serde_json::from_str(&received.body).unwrap();
+        assert_eq!(sent["routing_key"], "s3cret");
     }
 
     #[test]

@@ -130,76 +130,56 @@ fn redirection(url: &Url, answer: &Answer, secrets: &Secrets) -> String {
 mod tests {
     use std::time::SystemTime;
 
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
 
     use crate::client::Certificates;
     use crate::config::{Secret, SecretSource};
 
+    use super::super::receiver::{Received, answer, receiver};
     use super::*;
 
-    /// What becomes of a message that is answered so, and the request. Without an answer, the server hangs up.
-    async fn answered(answer: &str) -> (Result<Receipt, Failure>, String) {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let answer = answer.to_owned();
-        let server = tokio::spawn(async move {
-            let (mut stream, _) = listener.accept().await.unwrap();
-            let mut request = Vec::new();
-            while !request.ends_with(b"{\"a\":1}") {
-                assert_ne!(stream.read_buf(&mut request).await.unwrap(), 0);
-            }
-            stream.write_all(answer.as_bytes()).await.unwrap();
-            String::from_utf8(request).unwrap()
-        });
+    /// What becomes of a message that is answered so, and the request.
+    async fn answered(answer: &str) -> (Result<Receipt, Failure>, Received) {
+        let (url, received) = receiver(answer).await;
         let mut secrets = Secrets::default();
-        let url = format!("http://{address}/hooks/opensesame?key=s3cret");
-        let url = SecretSource::Value(Secret::new(url));
-        let url = secrets.url(&url).unwrap();
+        let url = Secret::new(format!("{url}/hooks/opensesame?key=s3cret"));
+        let url = secrets.url(&SecretSource::Value(url)).unwrap();
         let body = json(&serde_json::json!({"a": 1})).unwrap();
         let mut headers = HeaderMap::new();
         headers.insert("webhook-id", HeaderValue::from_static("msg_1"));
         let post = post(Duration::from_secs(20));
         let sent = post.send(&url, headers, body, &secrets).await;
-        (sent, server.await.unwrap())
+        (sent, received.await.unwrap())
     }
 
     fn post(timeout: Duration) -> Post {
         Post::new(HttpClient::new(&Certificates::default()).unwrap(), timeout)
     }
 
-    fn with_body(status: &str, headers: &str, body: &str) -> String {
-        let length = body.len();
-        format!("HTTP/1.1 {status}\r\n{headers}content-length: {length}\r\n\r\n{body}")
-    }
-
     async fn failure(status: &str, headers: &str, body: &str) -> Failure {
-        let (sent, _) = answered(&with_body(status, headers, body)).await;
+        let (sent, _) = answered(&answer(status, headers, body)).await;
         sent.unwrap_err()
     }
 
     #[tokio::test]
     async fn what_is_taken_is_told_in_the_words_of_the_receiver() {
-        let answer = with_body("202 Accepted", "", "{\n\t\"status\": \"success\"\n}");
-        let (sent, request) = answered(&answer).await;
+        let accepted = answer("202 Accepted", "", "{\n\t\"status\": \"success\"\n}");
+        let (sent, request) = answered(&accepted).await;
         assert_eq!(
             sent.unwrap().answer,
             "202 Accepted: { \"status\": \"success\" }"
         );
-        assert!(request.starts_with("POST /hooks/opensesame?key=s3cret HTTP/1.1\r\n"));
-        for header in [
-            "content-type: application/json\r\n",
-            "webhook-id: msg_1\r\n",
-            "content-length: 7\r\n",
-            concat!(
-                "user-agent: memory-exporter/",
-                env!("CARGO_PKG_VERSION"),
-                "\r\n"
-            ),
+        assert_eq!(request.line, "POST /hooks/opensesame?key=s3cret HTTP/1.1");
+        assert_eq!(request.body, "{\"a\":1}");
+        let agent = concat!("memory-exporter/", env!("CARGO_PKG_VERSION"));
+        for (header, value) in [
+            ("content-type", "application/json"),
+            ("webhook-id", "msg_1"),
+            ("user-agent", agent),
         ] {
-            assert!(request.contains(header), "{header}: {request}");
+            assert_eq!(request.header(header), Some(value));
         }
-        let (sent, _) = answered(&with_body("204 No Content", "", "")).await;
+        let (sent, _) = answered(&answer("204 No Content", "", "")).await;
         assert_eq!(sent.unwrap().answer, "204 No Content");
     }
 
@@ -279,7 +259,7 @@ mod tests {
             refused.why,
             "400 Bad Request: unknown key <redacted> in <redacted> [31m"
         );
-        let (sent, _) = answered(&with_body("200 OK", "", echo)).await;
+        let (sent, _) = answered(&answer("200 OK", "", echo)).await;
         assert_eq!(
             sent.unwrap().answer,
             "200 OK: unknown key <redacted> in <redacted> [31m"

@@ -27,8 +27,8 @@ const MOST_OF_LINKS: usize = 3_000;
 const MOST_FIELDS: usize = 10;
 /// Alerts that are told of one by one. With four blocks for each, a message stays below Slack's limit of 50.
 const MOST_ALERTS: usize = 10;
-/// After so many bytes of JSON no further alert is begun: Slack refuses about 13,000 as `msg_blocks_too_long`.
-const ENOUGH: usize = 9_000;
+/// Bytes of JSON that hold more than one alert: Slack refuses about 13,000 as `msg_blocks_too_long`.
+const MOST_BYTES: usize = 12_000;
 /// With these words Slack calls a message bad that it does not want here.
 const AMISS: &[&str] = &[
     "invalid_token",
@@ -173,11 +173,11 @@ fn alerts(message: &Message) -> Vec<Block> {
     let mut length = 0;
     let mut told = 0;
     for notice in message.notices.iter().take(MOST_ALERTS) {
-        if length >= ENOUGH {
-            break;
-        }
         let of_this = alert(notice, message.made_at);
         length += serde_json::to_vec(&of_this).map_or(0, |json| json.len());
+        if told > 0 && length > MOST_BYTES {
+            break;
+        }
         blocks.extend(of_this);
         told += 1;
     }
@@ -297,7 +297,10 @@ fn escaped(text: &str, most: usize) -> String {
 mod tests {
     use serde_json::{Value, json, to_value};
 
+    use crate::config::Secret;
+
     use super::super::super::fixture::{crowd, message, notice};
+    use super::super::receiver::{answer, post, receiver};
     use super::*;
 
     fn written(message: &Message) -> Value {
@@ -457,6 +460,24 @@ mod tests {
         assert_eq!(blocks.len(), 5);
         let shown = written.to_string();
         assert!(!shown.contains("\\u0007") && shown.contains('…'));
+    }
+
+    #[tokio::test]
+    async fn it_is_sent_to_the_webhook() {
+        let (url, received) = receiver(&answer("200 OK", "", "ok")).await;
+        let source = Secret::new(format!("{url}/services/T0/B0/s3cret-token"));
+        let slack = Slack {
+            post: post(),
+            url: SecretSource::Value(source),
+        };
+        let message = message(Event::Firing);
+        let receipt = slack.send(&message).await.unwrap();
+        assert_eq!(receipt.answer, "200 OK: ok");
+        let received = received.await.unwrap();
+        assert_eq!(received.line, "POST /services/T0/B0/s3cret-token HTTP/1.1");
+        let sent: Value = serde_json::from_str(&received.body).unwrap();
+        assert_eq!(sent, written(&message));
+        assert_eq!(slack.target(), url);
     }
 
     #[test]

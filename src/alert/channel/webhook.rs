@@ -217,6 +217,7 @@ mod tests {
     use serde_json::{Value, json, to_value};
 
     use super::super::super::fixture::{crowd, message, other, time};
+    use super::super::receiver::{answer, post, receiver};
     use super::*;
 
     fn written(message: &Message) -> Value {
@@ -352,6 +353,57 @@ mod tests {
         assert_ne!(sign("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"), expected);
         assert_eq!(sign("whsec_YQ=="), sign("a"));
         assert_eq!(sign("whsec_YQ"), sign("a"));
+    }
+
+    #[tokio::test]
+    async fn each_attempt_is_signed_at_its_time_with_secrets_read_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str, text: &str| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            SecretSource::File(path)
+        };
+        let webhook = Webhook {
+            name: "team".to_owned(),
+            post: post(),
+            url: file("url", "http://127.0.0.1:1/old"),
+            signing_secret: Some(file("secret", "whsec_b2xk")),
+            authorization: Authorization::Bearer(file("token", "old")),
+        };
+        let message = message(Event::Firing);
+        for token in ["t0ken-1", "t0ken-2"] {
+            let echo = format!("hello {token}");
+            let (url, received) = receiver(&answer("200 OK", "", &echo)).await;
+            file("url", &format!("{url}/hook\n"));
+            file("token", token);
+            file("secret", token);
+            let receipt = webhook.send(&message).await.unwrap();
+            assert_eq!(receipt.answer, "200 OK: hello <redacted>");
+            assert_eq!(webhook.target(), url);
+            let received = received.await.unwrap();
+            assert_eq!(received.line, "POST /hook HTTP/1.1");
+            let header = |name: &str| received.header(name).unwrap();
+            assert_eq!(header("authorization"), format!("Bearer {token}"));
+            assert_eq!(header("webhook-id"), "msg_1");
+            let timestamp: u64 = header("webhook-timestamp").parse().unwrap();
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+            assert!(now.as_secs() - timestamp < 60, "{timestamp}");
+            let signed = signature(
+                &key(token).unwrap(),
+                "msg_1",
+                timestamp,
+                received.body.as_bytes(),
+            );
+            assert_eq!(header("webhook-signature"), signed);
+            let sent: Value = serde_json::from_str(&received.body).unwrap();
+            assert_eq!(sent, written(&message));
+        }
+        std::fs::remove_file(folder.path().join("secret")).unwrap();
+        let failure = webhook.send(&message).await.unwrap_err();
+        assert_eq!(failure.retry, Retry::Late);
+        assert!(failure.why.starts_with("cannot read "), "{}", failure.why);
+        assert!(webhook.wants(&message));
+        assert!(!webhook.wants(&self::message(Event::Acknowledged)));
     }
 
     #[test]
