@@ -7,6 +7,9 @@ use crate::config;
 
 /// How far back the flame graph of an alert shows what grew.
 const GREW_WITHIN: Duration = Duration::from_secs(3600);
+/// Browsers and receivers cut what is longer.
+#[cfg(feature = "channels")]
+const MOST_OF_LINK: usize = 2_000;
 
 /// Where people find out more.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,6 +50,25 @@ impl Links {
                 format!("{exporter}/debug/flamegraph?{query}")
             }),
         }
+    }
+}
+
+#[cfg(feature = "channels")]
+impl Links {
+    /// Those that lead somewhere, by their names: a runbook that is only a file, and what is too long for a link, is left out.
+    pub(crate) fn targets(&self) -> Vec<(&'static str, &str)> {
+        let leads = |url: &&str| {
+            let is_http = url.starts_with("http://") || url.starts_with("https://");
+            is_http && url.len() <= MOST_OF_LINK
+        };
+        [
+            ("Flame graph", self.flamegraph.as_deref()),
+            ("Dashboard", self.dashboard.as_deref()),
+            ("Runbook", Some(self.runbook.as_str())),
+        ]
+        .into_iter()
+        .filter_map(|(name, url)| Some((name, url.filter(leads)?)))
+        .collect()
     }
 }
 

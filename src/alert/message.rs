@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use crate::analysis::Culprit;
 use crate::catalog::{AlertSeverity, compact};
@@ -72,6 +72,8 @@ pub(crate) struct Notice {
     pub(crate) threshold: Option<String>,
     /// Since when what it is about was so.
     pub(crate) active_at: SystemTime,
+    /// When it fired first.
+    pub(crate) fired_at: SystemTime,
     /// When it ended.
     pub(crate) resolved_at: Option<SystemTime>,
     /// Who is to blame, where that can be told.
@@ -142,7 +144,7 @@ impl Message {
     }
 
     /// The value of a label that all alerts have in common.
-    fn common(&self, label: &str) -> Option<&str> {
+    pub(crate) fn common(&self, label: &str) -> Option<&str> {
         let mut values = self.notices.iter().map(|notice| notice.labels.get(label));
         let first = values.next()??;
         values
@@ -154,16 +156,11 @@ impl Message {
 impl Notice {
     /// What is known of it beside its summary and description: names and values, for people.
     pub(crate) fn facts(&self, now: SystemTime) -> Vec<(&'static str, String)> {
-        let since = |time: SystemTime, until: SystemTime| {
-            let lasted = until.duration_since(time).unwrap_or_default();
-            let lasted = std::time::Duration::from_secs(lasted.as_secs());
-            format!("{} ({})", rfc3339(time), compact(lasted))
-        };
         let mut facts = vec![("value", self.value.clone())];
         let threshold = self.threshold.clone();
         facts.extend(threshold.map(|threshold| ("threshold", threshold)));
-        let until = self.resolved_at.unwrap_or(now);
-        facts.push(("since", since(self.active_at, until)));
+        let since = format!("{} ({})", rfc3339(self.active_at), self.lasted(now));
+        facts.push(("since", since));
         let resolved = self.resolved_at.map(rfc3339);
         facts.extend(resolved.map(|time| ("resolved at", time)));
         if let Some(culprit) = &self.culprit {
@@ -176,6 +173,13 @@ impl Notice {
         facts.extend(by.map(|by| ("acknowledged by", by)));
         facts.push(("recommendation", self.recommendation.clone()));
         facts
+    }
+
+    /// How long it lasted, or has lasted until now.
+    pub(crate) fn lasted(&self, now: SystemTime) -> String {
+        let until = self.resolved_at.unwrap_or(now);
+        let lasted = until.duration_since(self.active_at).unwrap_or_default();
+        compact(Duration::from_secs(lasted.as_secs()))
     }
 
     /// Its annotations, as a rule of Prometheus would have them and then some.
@@ -214,6 +218,36 @@ impl Notice {
             .filter_map(|(name, value)| Some((name, value?))),
         );
         annotations
+    }
+}
+
+#[cfg(feature = "channels")]
+impl Notice {
+    /// Its labels as Alertmanager has them: an empty one is none.
+    pub(crate) fn filled_labels(&self) -> BTreeMap<&str, &str> {
+        let labels = self.labels.iter();
+        labels
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .filter(|(_, value)| !value.is_empty())
+            .collect()
+    }
+}
+
+#[cfg(feature = "channels")]
+impl Origin {
+    /// Where its alerts of one name are.
+    pub(crate) fn alerts(&self, name: Option<&str>) -> String {
+        let page = format!("{}/metrics/memory/alerts", self.url);
+        let query = url::form_urlencoded::byte_serialize(name.unwrap_or_default().as_bytes());
+        match name {
+            Some(_) => format!("{page}?name={}", query.collect::<String>()),
+            None => page,
+        }
+    }
+
+    /// Where its report on leaks is.
+    pub(crate) fn leaks(&self) -> String {
+        format!("{}/metrics/memory/leaks", self.url)
     }
 }
 

@@ -17,10 +17,11 @@
 //! | `delivery.rs` | how messages reach people: queues, pauses, what is given up |
 //! | `channel/` | who is told: the log, a webhook, Slack, PagerDuty, Alertmanager |
 
-#[allow(dead_code)]
 mod channel;
 mod delivery;
 mod evaluate;
+#[cfg(all(feature = "channels", test))]
+mod fixture;
 mod group;
 mod kept;
 mod links;

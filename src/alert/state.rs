@@ -171,6 +171,7 @@ impl Identity {
             value: def.quantity().written(alert.value),
             threshold,
             active_at: alert.active_at,
+            fired_at: alert.fired_at.unwrap_or(alert.active_at),
             resolved_at: alert.resolved_at,
             culprit: alert.culprit.clone(),
             recommendation: alert.recommendation(),

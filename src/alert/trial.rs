@@ -89,6 +89,7 @@ fn message(identity: &Identity, severity: AlertSeverity, is_end: bool) -> Messag
         value: "60.0 MB/h".to_owned(),
         threshold: Some("50 MB/h".to_owned()),
         active_at: now,
+        fired_at: now,
         resolved_at: is_end.then_some(now),
         culprit: Some(Culprit {
             component: "example".to_owned(),

@@ -70,11 +70,13 @@ impl Certificates {
     }
 
     /// The authority that is trusted in place of the system's, as PEM.
+    #[cfg(feature = "otlp")]
     pub(crate) fn ca(&self) -> Option<&[u8]> {
         self.ca.as_deref()
     }
 
     /// Certificate and key of this client, as PEM.
+    #[cfg(feature = "otlp")]
     pub(crate) fn identity(&self) -> Option<(&[u8], &[u8])> {
         let identity = self.identity.as_ref()?;
         Some((&identity.0, &identity.1))

@@ -127,6 +127,7 @@ impl SecretSource {
     ///
     /// # Errors
     /// It is not there; says why, and never shows it.
+    #[cfg(feature = "channels")]
     pub(crate) fn read(&self) -> Result<Secret, String> {
         let text = match self {
             Self::Value(secret) => return Ok(secret.clone()),

@@ -112,7 +112,7 @@ pub(super) fn is_header(name: &str, value: &Secret) -> Result<(), String> {
 }
 
 /// A URL that messages are sent to.
-pub(super) fn is_channel_url(text: &str) -> Result<(), String> {
+pub(crate) fn is_channel_url(text: &str) -> Result<(), String> {
     match url::Url::parse(text) {
         Ok(url)
             if is_url(text).is_ok() && url.username().is_empty() && url.password().is_none() =>

@@ -43,6 +43,8 @@ pub use channels::{
     Authorization, ChannelConfig, ChannelKind, ChannelTarget, ChannelTls, GroupBy, LeastSeverity,
     SecretSource,
 };
+#[cfg(feature = "channels")]
+pub(crate) use checks::is_channel_url;
 #[cfg(feature = "otlp")]
 pub(crate) use checks::is_url;
 pub(crate) use knob::parse_size;

@@ -74,7 +74,6 @@ impl Problem {
     }
 
     /// A mistake of a key whose value need not be shown.
-    #[cfg(feature = "otlp")]
     pub(crate) fn of_key(key: &str, detail: String) -> Self {
         Self {
             key: key.to_owned(),

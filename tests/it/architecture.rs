@@ -48,6 +48,8 @@ const DOORS: &[(&str, &[&str])] = &[
     ("addr2line", &["profile/symbolizer.rs"]),
     ("object", &["profile/elf.rs", "profile/symbolizer.rs"]),
     ("prost", &["profile/pprof/", "push/transport.rs"]),
+    ("ring", &["alert/channel/"]),
+    ("base64", &["alert/channel/"]),
     ("clap", &["cli/"]),
     ("tracing_subscriber", &["cli/", "heap/layer.rs"]),
 ];

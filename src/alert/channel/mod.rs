@@ -11,9 +11,29 @@
 //! | `pagerduty.rs` | PagerDuty, by its Events API v2 |
 //! | `alertmanager.rs` | Alertmanager, by its API v2 |
 //! | `post.rs` | what those four have in common: one POST request of JSON, judged by its answer |
+//! | `secrets.rs` | the secrets of one attempt, and that nobody sees them |
+//! | `text.rs` | texts that fit where they are put |
+//! | `open.rs` | makes a channel of its configuration |
 
+#[cfg(feature = "channels")]
+mod alertmanager;
 mod log;
 mod open;
+#[cfg(feature = "channels")]
+mod pagerduty;
+#[cfg(feature = "channels")]
+mod post;
+#[cfg(feature = "channels")]
+#[cfg(test)]
+mod receiver;
+#[cfg(feature = "channels")]
+mod secrets;
+#[cfg(feature = "channels")]
+mod slack;
+#[cfg(feature = "channels")]
+mod text;
+#[cfg(feature = "channels")]
+mod webhook;
 
 use std::time::Duration;
 

@@ -155,6 +155,7 @@ fn message(event: Event, group: &str, values: &[(&str, AlertSeverity)]) -> Messa
         value: (*value).to_owned(),
         threshold: None,
         active_at: now,
+        fired_at: now,
         resolved_at: (event == Event::Resolved).then_some(now),
         culprit: None,
         recommendation: String::new(),
