@@ -31,7 +31,7 @@ impl Channel for Log {
 }
 
 fn write(message: &Message, notice: &Notice) {
-    let is_test = message.is_test;
+    let is_test = message.is_test.then_some(true);
     let label = |name: &str| notice.labels.get(name).map(String::as_str);
     let (alert, component) = (label("alertname"), label("component"));
     let severity = notice.severity.as_str();
