@@ -74,6 +74,8 @@ impl Ticker {
                     });
                     alerts.keep();
                 }
+                // Until here nobody else begins: alerts must see one moment after the other.
+                drop(look);
             });
         }
     }

@@ -43,7 +43,7 @@ pub(crate) async fn try_channel(
     };
     let message = message(&identity, severity, is_end);
     let mut trials = Vec::new();
-    for (target, sent) in outlets.send_at_once(&channel.name, &message).await {
+    for (target, sent) in outlets.try_once(&channel.name, &message).await {
         trials.push(Trial {
             target,
             title: message.title(),

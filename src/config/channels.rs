@@ -157,7 +157,11 @@ impl fmt::Display for SecretSource {
 impl ChannelConfig {
     pub(super) fn read(channel: &mut Section<'_>) -> Self {
         let name = channel.required("name", |name: &String| checks::is_component(name));
+        let noted = channel.mistakes();
         let kind: ChannelKind = channel.required("kind", |_| Ok(()));
+        if channel.mistakes() > noted {
+            channel.leave();
+        }
         let severity = channel
             .optional("severity", |_| Ok(()))
             .unwrap_or(match kind {
@@ -168,7 +172,6 @@ impl ChannelConfig {
         let send_resolved = channel
             .optional("send_resolved", |_| Ok(()))
             .unwrap_or(true);
-        let url = |url: &String| checks::is_channel_url(url);
         let secret_url = |url: &Secret| checks::is_channel_url(url.reveal());
         let target = match kind {
             ChannelKind::Log => ChannelTarget::Log,
@@ -197,12 +200,16 @@ impl ChannelConfig {
                     |_| Ok(()),
                 ),
                 url: channel
-                    .optional("url", url)
-                    .unwrap_or_else(|| PAGERDUTY.to_owned()),
+                    .secret("url", secret_url)
+                    .map_or_else(|| PAGERDUTY.to_owned(), |url| url.reveal().to_owned()),
                 tls: ChannelTls::read(channel),
             },
             ChannelKind::Alertmanager => ChannelTarget::Alertmanager {
-                urls: channel.required_list("urls", |url: &String| checks::is_peer(url)),
+                urls: channel
+                    .secrets("urls", |url| checks::is_peer(url.reveal()))
+                    .iter()
+                    .map(|url| url.reveal().to_owned())
+                    .collect(),
                 authorization: Authorization::read(channel),
                 tls: ChannelTls::read(channel),
             },

@@ -10,6 +10,7 @@
 //! | `knob.rs` | kinds of values: what is allowed, and how it is said |
 //! | `checks.rs` | what a value must be beyond its kind |
 //! | `reader.rs` | reads a document section by section and collects problems |
+//! | `shown.rs` | how values and keys are shown to who has mistaken them |
 //! | `problem.rs` | a mistake, with its key, its value and what is allowed |
 //! | `sections.rs` | the keys, by section |
 //! | `alerts.rs` | section `alerts` |
@@ -29,6 +30,7 @@ mod reader;
 mod recommendations;
 mod resource;
 mod sections;
+mod shown;
 
 use std::collections::BTreeMap;
 use std::fmt;

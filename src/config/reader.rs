@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
-use std::time::Duration;
 
 use serde_yaml::{Mapping, Value};
 
 use super::knob::{Knob, Secret};
 use super::problem::Problems;
+use super::shown::{Shown, nearest, shown};
 
 /// A mapping of the document.
 pub(super) struct Section<'a> {
@@ -185,21 +185,35 @@ impl<'a> Section<'a> {
         self.checked(key, check)
     }
 
-    /// As [`required`](Self::required), for a list of at least one value that each pass a check.
-    pub(super) fn required_list<T: Knob>(
+    /// A list of at least one text, each of which passes a check and none of which is shown.
+    pub(super) fn secrets(
         &mut self,
         key: &'static str,
-        check: impl Fn(&T) -> Result<(), String>,
-    ) -> Vec<T> {
-        let noted = self.problems.noted.len();
-        let values = self.list_checked(key, &check);
-        if values.is_empty() && self.problems.noted.len() == noted {
-            let path = self.path_of(key);
-            let allowed = check(&T::placeholder()).err().unwrap_or_else(T::allowed);
-            let detail = format!("missing; allowed: a list of at least one: {allowed}");
-            self.problems.note(&path, None, detail);
+        check: impl Fn(&Secret) -> Result<(), String>,
+    ) -> Vec<Secret> {
+        let values = match self.value(key) {
+            Some(Value::Sequence(values)) => values.as_slice(),
+            Some(single) => std::slice::from_ref(single),
+            None => &[],
+        };
+        if values.is_empty() {
+            let allowed = check(&Secret::placeholder()).err().unwrap_or_default();
+            self.note_here(
+                key,
+                format!("missing; allowed: a list of at least one: {allowed}"),
+            );
         }
-        values
+        let mut parsed = Vec::new();
+        for (at, value) in values.iter().enumerate() {
+            let secret = Secret::parse(value).ok_or_else(Secret::allowed);
+            match secret.and_then(|secret| check(&secret).map(|()| secret)) {
+                Ok(secret) => parsed.push(secret),
+                Err(allowed) => {
+                    self.note_here(&format!("{key}[{at}]"), format!("allowed: {allowed}"))
+                }
+            }
+        }
+        parsed
     }
 
     /// A value that need not be there, but passes a check if it is.
@@ -280,6 +294,16 @@ impl<'a> Section<'a> {
         self.problems.note(&path, None, detail);
     }
 
+    /// How many mistakes were noted so far.
+    pub(super) fn mistakes(&self) -> usize {
+        self.problems.noted.len()
+    }
+
+    /// Leaves the other keys of this section alone: what they should be cannot be told.
+    pub(super) fn leave(&mut self) {
+        self.map = None;
+    }
+
     /// Whether a mistake was noted for a key of this name: its value is a placeholder then.
     pub(super) fn is_noted(&self, name: &str) -> bool {
         self.problems
@@ -316,74 +340,4 @@ impl<'a> Section<'a> {
             format!("{}.{key}", self.path)
         }
     }
-}
-
-/// How the end of a range is shown.
-pub(super) trait Shown {
-    fn shown(&self) -> String;
-}
-
-impl Shown for usize {
-    fn shown(&self) -> String {
-        self.to_string()
-    }
-}
-
-impl Shown for u64 {
-    fn shown(&self) -> String {
-        bytesize::ByteSize(*self).to_string().replace(' ', "")
-    }
-}
-
-impl Shown for f64 {
-    fn shown(&self) -> String {
-        self.to_string()
-    }
-}
-
-impl Shown for Duration {
-    fn shown(&self) -> String {
-        humantime::format_duration(*self).to_string()
-    }
-}
-
-/// A value in one short line.
-fn shown(value: &Value) -> String {
-    const LONGEST: usize = 60;
-    let text = match value {
-        Value::Null => "nothing".to_owned(),
-        Value::String(text) => format!("{text:?}"),
-        Value::Mapping(_) => "a section".to_owned(),
-        Value::Sequence(_) => "a list".to_owned(),
-        other => serde_yaml::to_string(other)
-            .unwrap_or_default()
-            .trim()
-            .to_owned(),
-    };
-    match text.char_indices().nth(LONGEST) {
-        Some((at, _)) => format!("{}...", &text[..at]),
-        None => text,
-    }
-}
-
-/// The known key that is a few edits away.
-fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
-    let most = (name.len() / 2).clamp(1, 3);
-    let (distance, key) = known.iter().map(|key| (edits(name, key), *key)).min()?;
-    (distance <= most).then_some(key)
-}
-
-/// Levenshtein distance.
-fn edits(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, from) in a.chars().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
-        for (j, to) in b.iter().enumerate() {
-            let substituted = diagonal + usize::from(from != *to);
-            diagonal = row[j + 1];
-            row[j + 1] = substituted.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
 }

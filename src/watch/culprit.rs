@@ -8,6 +8,7 @@ use crate::heap::{self, CallSite};
 use crate::profile::{Build, Profiler};
 
 use super::leaks::{LeakWatch, lock, stacks};
+use super::line::LineView;
 use super::report::LeakReport;
 
 const MB: f64 = 1_048_576.0;
@@ -17,6 +18,10 @@ const WINDOW: Duration = Duration::from_secs(3600);
 const SHORTEST_WINDOW: Duration = Duration::from_secs(30);
 /// How long an answer is good that costs the reading of symbols.
 const GOOD_FOR: Duration = Duration::from_secs(300);
+
+/// How long another one who reads symbols is waited for, and how often that is looked at.
+const PATIENCE: Duration = Duration::from_secs(10);
+const ATTEMPTS: u32 = 100;
 
 /// What is wanted of a call site that is no suspect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -58,10 +63,22 @@ impl LeakWatch {
         {
             return answer.clone();
         }
-        let (profiler, build) = (self.profiler.as_ref()?, self.build()?);
+        let profiler = self.profiler.as_ref()?;
+        let build = self.patient_build()?;
         let answer = heaviest(profiler, &build, component, most, now);
         lock(&self.answers).0.insert(key, (now, answer.clone()));
         answer
+    }
+
+    /// Permission to read symbols, for which another may have to be waited for. Who is told of an alert should hear whose it is.
+    fn patient_build(&self) -> Option<Build> {
+        for _ in 0..ATTEMPTS {
+            if let Some(build) = self.build() {
+                return Some(build);
+            }
+            std::thread::sleep(PATIENCE / ATTEMPTS);
+        }
+        None
     }
 
     /// The suspect that grows most.
@@ -121,7 +138,7 @@ fn heaviest(
     let stacks = stacks(build, &[id]);
     Some(Culprit {
         component: line.site.component().to_owned(),
-        call_site: LeakReport::line_of_stack(stacks.get(&id)),
+        call_site: LineView::of_stack(stacks.get(&id)).to_string(),
         bytes: line.bytes,
         growth_mb_per_hour: window.map(|window| line.grown / MB / (window.as_secs_f64() / 3600.0)),
         is_suspect: false,

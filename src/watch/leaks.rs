@@ -12,9 +12,10 @@ use crate::snapshot::{LeakReading, Point};
 
 use super::culprit::Answers;
 use super::frames::readable;
+use super::line::Stacks;
 use super::observe::Observer;
 use super::recording::Recording;
-use super::report::{LeakReport, MOST_STACKS, Stacks};
+use super::report::{LeakReport, MOST_STACKS};
 
 const MB: f64 = 1_048_576.0;
 
@@ -252,7 +253,7 @@ pub(crate) struct Look(Arc<LeakWatch>);
 impl Look {
     /// Looks at all call sites, with the levels of the last moment. Takes up to some ten milliseconds, and longer when there are call
     /// sites whose symbols nobody has read yet.
-    pub(crate) fn at(self, moment: &Point) {
+    pub(crate) fn at(&self, moment: &Point) {
         self.0.look(moment);
     }
 }

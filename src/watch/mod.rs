@@ -6,6 +6,7 @@
 //! | `culprit.rs` | the call site that people are told to look at first |
 //! | `observe.rs` | all call sites at one moment |
 //! | `report.rs` | the leak report |
+//! | `line.rs` | the line of code that a stack leads to |
 //! | `recording.rs`, `replay.rs` | what the detector saw, written down and looked at again |
 //! | `frames.rs` | stacks as people read them |
 //! | `evidence.rs` | what is kept on disk near the memory limit |
@@ -14,6 +15,7 @@ mod culprit;
 mod evidence;
 mod frames;
 mod leaks;
+mod line;
 mod observe;
 mod recording;
 #[cfg(feature = "cli")]

@@ -19,7 +19,7 @@ use crate::analysis::leak::{Observation, SiteObservation};
 use crate::config::LeakThresholds;
 use crate::heap::AGES;
 
-use super::report::Stacks;
+use super::line::Stacks;
 
 /// Version of the format.
 pub(super) const FORMAT: u32 = 1;

@@ -12,8 +12,9 @@ use crate::analysis::Frame;
 use crate::analysis::leak::{Cohort, LeakDetector, Observation, SiteObservation};
 use crate::config::LeakThresholds;
 
+use super::line::Stacks;
 use super::recording::{FORMAT, FrameLine, Line, SiteState};
-use super::report::{LeakReport, Stacks};
+use super::report::LeakReport;
 
 /// Longest line that is read: more than any that is written.
 const MOST_LINE_BYTES: u64 = 64 << 20;

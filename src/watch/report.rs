@@ -1,27 +1,21 @@
 //! The leak report: what `GET /metrics/memory/leaks` answers, what is kept on disk near the limit, and what `memory-exporter analyse`
 //! prints. Field names are API.
 
-use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Serialize, Serializer};
 
+use crate::analysis::Culprit;
 use crate::analysis::leak::{Evidence, LeakDetector, Part, Suspect};
-use crate::analysis::{Culprit, Frame};
+
+use super::line::{LineView, Stacks};
 
 const MB: f64 = 1_048_576.0;
 /// Stacks shown of a part, the heaviest first.
 pub(super) const MOST_STACKS: usize = 3;
 /// Longest time that a flame graph looks back.
 const DAY: Duration = Duration::from_secs(24 * 3600);
-/// What stands in for a name that could not be read.
-const UNKNOWN: &str = "unknown";
-
-/// Readable stacks by call site, innermost frame first.
-pub(crate) type Stacks = HashMap<u32, Arc<[Frame]>>;
-
 /// All suspects at one moment.
 #[derive(Debug, Clone, Serialize)]
 #[non_exhaustive]
@@ -102,14 +96,6 @@ struct StackView {
     is_runtime: Vec<bool>,
 }
 
-/// A line of code; unknown where symbols could not be read.
-#[derive(Debug, Clone, Serialize)]
-struct LineView {
-    function: String,
-    file: Option<String>,
-    line: Option<u32>,
-}
-
 /// A suspect that is none any more.
 #[derive(Debug, Clone, Serialize)]
 struct ClosedView {
@@ -167,11 +153,6 @@ impl LeakReport {
             is_suspect: true,
             advice: evidence(suspect).advice().to_owned(),
         }
-    }
-
-    /// The line of code that a stack leads to, for people.
-    pub(super) fn line_of_stack(stack: Option<&Arc<[Frame]>>) -> String {
-        LineView::of_stack(stack).to_string()
     }
 
     /// Call sites whose stacks it shows.
@@ -342,49 +323,6 @@ impl ClosedView {
             reason: why.as_str(),
             bytes: suspect.bytes(),
         })
-    }
-}
-
-impl LineView {
-    fn of(suspect: &Suspect, stacks: &Stacks) -> Self {
-        let part = suspect.parts.first();
-        part.map_or_else(Self::unknown, |part| Self::of_part(part, stacks))
-    }
-
-    fn of_part(part: &Part, stacks: &Stacks) -> Self {
-        Self::of_stack(part.sites.first().and_then(|site| stacks.get(site)))
-    }
-
-    /// The innermost frame that somebody could change.
-    fn of_stack(stack: Option<&Arc<[Frame]>>) -> Self {
-        let frame = stack.and_then(|frames| {
-            let own = frames.iter().find(|frame| !frame.is_runtime);
-            own.or(frames.first())
-        });
-        frame.map_or_else(Self::unknown, |frame| Self {
-            function: frame.function.to_string(),
-            file: frame.file.as_deref().map(str::to_owned),
-            line: frame.line,
-        })
-    }
-
-    fn unknown() -> Self {
-        Self {
-            function: UNKNOWN.into(),
-            file: None,
-            line: None,
-        }
-    }
-}
-
-impl fmt::Display for LineView {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.function)?;
-        match (&self.file, self.line) {
-            (Some(file), Some(line)) => write!(f, " ({file}:{line})"),
-            (Some(file), None) => write!(f, " ({file})"),
-            _ => Ok(()),
-        }
     }
 }
 

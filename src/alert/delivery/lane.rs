@@ -1,37 +1,25 @@
-//! How messages reach people: each channel has a queue and a pace of its own, so that one that is slow or away delays no other.
-//!
-//! A message is sent until it is taken, refused for good, too old, or pushed out by newer ones; whatever is given up is counted. A message on a
-//! group that says the same as one which still waits takes its place, so that nobody finds a flood when the receiver is back. Who
-//! decides himself what to do about alerts (Alertmanager) is not sent messages but told, again and again, how all alerts stand.
+//! One channel: what waits for it, and its own pace.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use futures_util::future::join_all;
 use tokio::sync::{Notify, watch};
-use tokio::time::{Instant, sleep, sleep_until, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until};
 
+use crate::alert::channel::{Channel, Failure, Receipt, Retry};
+use crate::alert::message::{Event, Message};
 use crate::catalog::AlertSeverity;
 use crate::client::Backoff;
-use crate::config::{Alerts, ChannelConfig, ChannelKind, ConfigError, Delivery, LeastSeverity};
+use crate::config::{ChannelConfig, ChannelKind, Delivery, LeastSeverity};
 use crate::snapshot::ChannelCounts;
-
-use super::channel::{self, Channel, Failure, Receipt, Retry};
-use super::message::{Event, Message};
 
 /// Pause before the next attempt where somebody must put something right first.
 const UNTIL_PUT_RIGHT: Duration = Duration::from_secs(60);
 
-/// All channels.
-#[derive(Debug, Default)]
-pub(crate) struct Outlets {
-    lanes: Vec<Lane>,
-}
-
 /// A channel, and what waits for it.
 #[derive(Debug)]
-struct Lane {
+pub(super) struct Lane {
     config: ChannelConfig,
     delivery: Delivery,
     channel: Box<dyn Channel>,
@@ -66,144 +54,60 @@ pub(crate) struct LaneView {
     pub(crate) counts: Arc<ChannelCounts>,
 }
 
-impl Outlets {
-    /// The channels of a configuration, of a process that is looked at at every `interval`. Must be called in the runtime that
-    /// [`run`](Self::run) runs in.
-    ///
-    /// # Errors
-    /// Everything that is wrong with them: secrets that cannot be read, certificates that are none.
-    pub(crate) fn open(alerts: &Alerts, interval: Duration) -> Result<Self, ConfigError> {
-        let mut delivery = alerts.delivery;
-        // Who is told again and again must not forget in between.
-        delivery.resend_interval = delivery.resend_interval.max(interval);
-        Self::of(alerts.channels.iter().enumerate(), delivery)
-    }
-
-    /// One channel of a configuration, by its place. See [`open`](Self::open).
-    #[cfg(feature = "cli")]
-    pub(crate) fn open_one(alerts: &Alerts, at: usize) -> Result<Self, ConfigError> {
-        let channels = alerts.channels.iter().enumerate();
-        Self::of(channels.filter(|(place, _)| *place == at), alerts.delivery)
-    }
-
-    fn of<'a>(
-        channels: impl Iterator<Item = (usize, &'a ChannelConfig)>,
+impl Lane {
+    pub(super) fn new(
+        config: &ChannelConfig,
         delivery: Delivery,
-    ) -> Result<Self, ConfigError> {
-        let mut problems = Vec::new();
-        let mut outlets = Self::default();
-        for (at, config) in channels {
-            let key = format!("alerts.channels[{at}]");
-            for channel in channel::open(config, &delivery, &key, &mut problems) {
-                outlets.add(config, delivery, channel);
-            }
-        }
-        match problems.is_empty() {
-            true => Ok(outlets),
-            false => Err(ConfigError::new(problems)),
-        }
-    }
-
-    /// Adds a channel under its configuration. Several under one name count together.
-    fn add(&mut self, config: &ChannelConfig, delivery: Delivery, channel: Box<dyn Channel>) {
-        let known = self
-            .lanes
-            .iter()
-            .find(|lane| lane.config.name == config.name);
-        let counts = known.map_or_else(
-            || Arc::new(ChannelCounts::new(&config.name)),
-            |lane| Arc::clone(&lane.counts),
-        );
-        self.lanes.push(Lane {
+        channel: Box<dyn Channel>,
+        counts: Arc<ChannelCounts>,
+    ) -> Self {
+        Self {
+            takes_all: config.target.kind() == ChannelKind::Alertmanager,
             config: config.clone(),
             delivery,
             channel,
             counts,
             waiting: Mutex::default(),
             wake: Notify::new(),
-            takes_all: config.target.kind() == ChannelKind::Alertmanager,
-        });
+        }
     }
 
-    /// What is counted, once for each name.
-    pub(crate) fn counts(&self) -> Vec<Arc<ChannelCounts>> {
-        let mut counts: Vec<_> = self
-            .lanes
-            .iter()
-            .map(|lane| Arc::clone(&lane.counts))
-            .collect();
-        counts.dedup_by(|one, other| Arc::ptr_eq(one, other));
-        counts
+    pub(super) fn name(&self) -> &str {
+        &self.config.name
     }
 
-    /// How each does.
-    pub(crate) fn views(&self) -> Vec<LaneView> {
-        self.lanes.iter().map(Lane::view).collect()
+    pub(super) fn counts(&self) -> &Arc<ChannelCounts> {
+        &self.counts
     }
 
-    /// Sends a message once through the channel of this name, and says where it went and what came back: from each peer, if it has several.
-    pub(super) async fn send_at_once(
-        &self,
-        name: &str,
-        message: &Message,
-    ) -> Vec<(String, Result<Receipt, Failure>)> {
-        let lanes = self.lanes.iter().filter(|lane| lane.config.name == name);
-        let sent =
-            lanes.map(|lane| async { (lane.channel.target(), lane.channel.send(message).await) });
-        join_all(sent).await
+    /// Whether it is told how all alerts stand, instead of what is new.
+    pub(super) fn takes_all(&self) -> bool {
+        self.takes_all
     }
 
-    /// Has a message sent by every channel that it is for.
+    /// Sends a message once, whatever waits; says where to, and what came back.
+    pub(super) async fn try_once(&self, message: &Message) -> (String, Result<Receipt, Failure>) {
+        (self.channel.target(), self.channel.send(message).await)
+    }
+
+    /// Has a message sent, if it is for this channel.
     pub(super) fn offer(&self, message: &Arc<Message>) {
-        for lane in self.lanes.iter().filter(|lane| !lane.takes_all) {
-            if let Some(message) = lane.wanted(message) {
-                lane.push(message);
-            }
+        if let Some(message) = self.wanted(message) {
+            self.push(message);
         }
     }
 
-    /// Whether there is somebody who wants to know how all alerts stand.
-    pub(super) fn want_all(&self) -> bool {
-        self.lanes.iter().any(|lane| lane.takes_all)
+    /// Has the channel told how all alerts stand.
+    pub(super) fn offer_all(&self, message: &Arc<Message>) {
+        self.lock().all = self.heard(message);
+        self.wake.notify_one();
     }
 
-    /// Tells those who want to know how all alerts stand.
-    pub(super) fn offer_all(&self, message: Message) {
-        let message = Arc::new(message);
-        for lane in self.lanes.iter().filter(|lane| lane.takes_all) {
-            lane.lock().all = lane.heard(&message);
-            lane.wake.notify_one();
-        }
+    /// How many messages wait.
+    pub(super) fn waiting(&self) -> usize {
+        self.lock().messages.len()
     }
 
-    /// Sends what is offered until `stopping` is ready, and then, for `grace` at most, what is left.
-    pub(crate) async fn run(&self, stopping: impl Future<Output = ()>, grace: Duration) {
-        let (end, ending) = watch::channel(false);
-        let lanes = join_all(self.lanes.iter().map(|lane| lane.run(ending.clone())));
-        tokio::pin!(lanes);
-        tokio::select! {
-            _ = &mut lanes => {}
-            () = stopping => {}
-        }
-        let _ = end.send(true);
-        let deadline = Instant::now() + grace;
-        if timeout_at(deadline, lanes).await.is_err() {
-            for lane in &self.lanes {
-                let messages = lane.lock().messages.len();
-                if messages > 0 {
-                    let channel = lane.config.name.as_str();
-                    tracing::warn!(
-                        channel,
-                        messages,
-                        "alerts were not delivered before the end"
-                    );
-                }
-            }
-        }
-    }
-}
-
-impl Lane {
     /// The message as it is for this channel, if there is anything in it for it.
     fn wanted(&self, message: &Arc<Message>) -> Option<Arc<Message>> {
         let message = self.heard(message)?;
@@ -257,7 +161,8 @@ impl Lane {
         self.wake.notify_one();
     }
 
-    async fn run(&self, mut ending: watch::Receiver<bool>) {
+    /// Sends what it is offered, until the end has come and nothing is left.
+    pub(super) async fn run(&self, mut ending: watch::Receiver<bool>) {
         match self.takes_all {
             true => self.run_all(&mut ending).await,
             false => self.run_queue(&mut ending).await,
@@ -397,7 +302,7 @@ impl Lane {
         tracing::error!(channel, why, "an alert was given up");
     }
 
-    fn view(&self) -> LaneView {
+    pub(super) fn view(&self) -> LaneView {
         let waiting = self.lock();
         LaneView {
             name: self.config.name.clone(),
@@ -424,19 +329,9 @@ async fn rest(pause: Duration, ending: &mut watch::Receiver<bool>) {
 }
 
 #[cfg(test)]
-impl Outlets {
-    /// One channel that nobody takes messages from but [`drain`](Self::drain).
-    pub(super) fn recording() -> Self {
-        let mut alerts = crate::Config::production().alerts;
-        alerts.delivery.most_waiting = 10_000;
-        Self::of(alerts.channels.iter().enumerate(), alerts.delivery).expect("the log")
-    }
-
-    /// What waits, which then does no more.
+impl Lane {
+    /// Takes everything out that waits.
     pub(super) fn drain(&self) -> Vec<Arc<Message>> {
-        self.lanes[0].lock().messages.drain(..).collect()
+        self.lock().messages.drain(..).collect()
     }
 }
-
-#[cfg(test)]
-mod tests;
