@@ -106,10 +106,11 @@ impl AlertManager {
         let Some(firing) = self.evaluate(snapshot) else {
             return;
         };
-        let found: Vec<_> = firing
-            .into_iter()
-            .filter_map(|(id, def, component)| Some((id, find(def, component.as_deref())?)))
-            .collect();
+        let found = firing.into_iter().filter_map(|alert| {
+            let culprit = find(alert.def, alert.component.as_deref())?;
+            Some((alert.id, culprit))
+        });
+        let found: Vec<(u64, Culprit)> = found.collect();
         let state = &mut *self.state();
         if state.is_finished {
             return;
@@ -148,10 +149,7 @@ impl AlertManager {
     }
 
     /// Takes in a snapshot, and says which alerts fire; nothing any more once they were finished.
-    fn evaluate(
-        &self,
-        snapshot: &Snapshot,
-    ) -> Option<Vec<(u64, &'static AlertDef, Option<Arc<str>>)>> {
+    fn evaluate(&self, snapshot: &Snapshot) -> Option<Vec<Alert>> {
         let state = &mut *self.state();
         if state.is_finished {
             return None;
@@ -200,8 +198,7 @@ impl AlertManager {
             self.ended(state, alert);
         }
         let firing = state.active().filter(|alert| alert.is_firing());
-        let firing = firing.map(|alert| (alert.id, alert.def, alert.component.clone()));
-        Some(firing.collect())
+        Some(firing.map(|alert| alert.clone()).collect())
     }
 
     /// Takes over how far an alert has come; gives it back when it has ended after it fired.
