@@ -264,6 +264,14 @@ impl AlertManager {
         })
     }
 
+    /// Bytes reserved for samples and for the alerts of before; texts are counted as if they were all of a usual length.
+    pub(crate) fn reserved_bytes(&self) -> u64 {
+        const TEXTS: usize = 500;
+        let state = self.state();
+        let past = state.past.len() * (size_of::<Alert>() + TEXTS);
+        (state.kept.bytes() + past) as u64
+    }
+
     pub(super) fn state(&self) -> MutexGuard<'_, Managed> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
