@@ -17,6 +17,7 @@ use super::{Evaluator, Pace, Progress, State};
 
 /// Most alerts that are remembered after their end; the oldest goes first.
 const MOST_PAST: usize = 1_000;
+
 /// Finds the call site to look at first for an alert, of a component where it has one. May take its time.
 pub(crate) type Find<'a> = &'a dyn Fn(&'static AlertDef, Option<&str>) -> Option<Culprit>;
 
