@@ -49,7 +49,7 @@ mod trial;
 pub(crate) use delivery::{LaneView, Outlets};
 pub use evaluate::{Evaluator, Progress, Sample, State};
 #[cfg(feature = "cli")]
-pub(crate) use links::{InUrl, Links};
+pub(crate) use links::{InUrl, Links, exporter};
 pub(crate) use manager::AlertManager;
 pub use pace::Pace;
 pub(crate) use people::Refused;
