@@ -17,6 +17,8 @@ use super::{Evaluator, Pace, Progress, State};
 
 /// Most alerts that are remembered after their end; the oldest goes first.
 const MOST_PAST: usize = 1_000;
+/// An alert that fires: its id, and what it is of.
+type Fired = (u64, &'static AlertDef, Option<Arc<str>>);
 /// Finds the call site to look at first for an alert, of a component where it has one. May take its time.
 pub(crate) type Find<'a> = &'a dyn Fn(&'static AlertDef, Option<&str>) -> Option<Culprit>;
 
@@ -148,10 +150,7 @@ impl AlertManager {
     }
 
     /// Takes in a snapshot, and says which alerts fire; nothing any more once they were finished.
-    fn evaluate(
-        &self,
-        snapshot: &Snapshot,
-    ) -> Option<Vec<(u64, &'static AlertDef, Option<Arc<str>>)>> {
+    fn evaluate(&self, snapshot: &Snapshot) -> Option<Vec<Fired>> {
         let state = &mut *self.state();
         if state.is_finished {
             return None;
