@@ -3,7 +3,7 @@
 //! Meanwhile every panel of the dashboards has data. Times are a hundred-and-twentieth of those that are shipped; nothing else differs.
 
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use memory_exporter::collector::Roots;
 use memory_exporter::config::Profile;
@@ -16,7 +16,7 @@ use crate::outlets::Outlets;
 use crate::panels;
 use crate::programs::{Server, free_port};
 use crate::service::{Service, binary};
-use crate::wait::eventually;
+use crate::wait::{eventually, within};
 
 /// Of the services, and with that of rules and dashboards. The leak is above every threshold; a limit is in sight. What is critical begins
 /// and ends with what is worth a warning, but fires sooner: the warning has no moment to itself.
@@ -45,18 +45,8 @@ const ROUTING_KEY: &str = "0123456789abcdef0123456789abcdef";
 const PATIENCE: Duration = Duration::from_secs(200);
 
 /// Waits for something that takes long.
-fn patiently<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
-    let start = Instant::now();
-    loop {
-        if let Some(answer) = ask() {
-            return answer;
-        }
-        assert!(
-            start.elapsed() < PATIENCE,
-            "not within {PATIENCE:?}: {what}"
-        );
-        std::thread::sleep(Duration::from_millis(200));
-    }
+fn patiently<T>(what: &str, ask: impl FnMut() -> Option<T>) -> T {
+    within(PATIENCE, what, ask)
 }
 
 /// What stands around the services.
