@@ -19,8 +19,8 @@ use crate::{http, log, pushing, series};
 pub(crate) const ROUTING_KEY: &str = "0123456789abcdef0123456789abcdef";
 /// More often than a document allows.
 const INTERVAL: Duration = Duration::from_millis(100);
-/// Of the alerts, what is critical of `MemoryUsageHigh` may fire.
-const THRESHOLDS: &str = "{usage_warning_mb: 100, usage_critical_mb: 100, growth_warning_mb_per_s: 1000000, growth_critical_mb_per_s: 1000000}";
+/// Thresholds with which nothing but memory that is used, or leaks, is worth an alert.
+pub(crate) const ONLY_USED: &str = "growth_warning_mb_per_s: 1000000, growth_critical_mb_per_s: 1000000, efficiency: 0.01, exhaustion_used_ratio: 0.99";
 /// The process that is watched: it has no heap that we know, so that nobody is to blame.
 const PID: u32 = 4_000_000;
 
@@ -51,12 +51,13 @@ impl Telling {
         std::os::unix::fs::symlink("/proc/stat", proc.join("stat")).expect("a link");
         let yaml = format!(
             "web: {{listen_address: ['127.0.0.1:0'], shutdown_timeout: 2s}}\n\
-             alerts: {{shorten: 3600, labels: {{job: shop, instance: 'shop:1'}}, thresholds: {THRESHOLDS}, {alerts} channels: [{}]}}\n\
+             alerts: {{shorten: 3600, labels: {{job: shop, instance: 'shop:1'}}, thresholds: {{usage_warning_mb: 100, usage_critical_mb: 100, {ONLY_USED}}}, {alerts} channels: [{}]}}\n\
              {more}\n",
             channels.join(", ")
         );
         let mut config = Config::load(Profile::Production, &yaml, []).expect("a configuration");
         config.sampling.interval = INTERVAL;
+        // So that there is one alert, and it is critical.
         config.alerts.thresholds.usage_warning_mb = 1e9;
         change(&mut config);
         set_resident(own.join("status"), 1);
