@@ -26,7 +26,7 @@ use crate::ticker::Ticker;
 use crate::watch::{Guard, LeakWatch};
 
 /// What the exporter itself allocates counts for this component.
-static OWN: Component = Component::new("memory-exporter");
+static OWN: Component = Component::new(heap::OWN_COMPONENT);
 
 /// Makes an [`Exporter`].
 #[derive(Debug, Clone)]

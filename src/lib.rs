@@ -54,7 +54,8 @@
 //! `artifacts/rules/alerting.rs` makes an expression of it, `scenes.rs` makes up series at the threshold, beyond it and of everything that
 //! resembles it, and `rehearsal.rs` works out from the definition when it must fire in them: that is what promtool asks of the expression.
 //! `alert/manager.rs` decides the same in the process, by the evaluator
-//! (`alert/evaluate.rs`) that the tests of the rules come from. Alertmanager's configuration, the runbook, the lines in the dashboards and the table in the README come from the same definition.
+//! (`alert/evaluate.rs`) that the tests of the rules come from; `alert/group.rs` says when people are to hear of it, `alert/tell.rs` makes a message of
+//! what is due, with the call site that `watch/culprit.rs` found, and `alert/delivery/` has each channel (`alert/channel/`) send it until it is taken. Alertmanager's configuration, the runbook, the lines in the dashboards and the table in the README come from the same definition.
 
 /// The examples of the README, compiled as tests.
 #[cfg(doctest)]

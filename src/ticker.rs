@@ -57,6 +57,9 @@ impl Ticker {
             look(profiler);
             reserved = reserved.saturating_add(profiler.reserved_bytes());
         }
+        if let Some(alerts) = &self.alerts {
+            reserved = reserved.saturating_add(alerts.reserved_bytes());
+        }
         self.recorder.own().set_profiles_bytes(reserved);
         let last = self.recorder.history().points().next_back().copied();
         if let Some(moment) = last

@@ -85,6 +85,12 @@ impl Kept {
         found.map(|series| series.samples.as_slice()).collect()
     }
 
+    /// Bytes reserved for samples.
+    pub(super) fn bytes(&self) -> usize {
+        let samples = self.series.iter().map(|series| series.samples.capacity());
+        samples.sum::<usize>() * size_of::<Sample>()
+    }
+
     /// The components that a metric has samples of; one that is none for a metric without them.
     pub(super) fn components(&self, def: &'static MetricDef) -> Vec<Option<&'static str>> {
         let own = self

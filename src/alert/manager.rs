@@ -17,8 +17,7 @@ use super::{Evaluator, Pace, Progress, State};
 
 /// Most alerts that are remembered after their end; the oldest goes first.
 const MOST_PAST: usize = 1_000;
-/// An alert that fires: its id, and what it is of.
-type Fired = (u64, &'static AlertDef, Option<Arc<str>>);
+
 /// Finds the call site to look at first for an alert, of a component where it has one. May take its time.
 pub(crate) type Find<'a> = &'a dyn Fn(&'static AlertDef, Option<&str>) -> Option<Culprit>;
 
@@ -108,10 +107,11 @@ impl AlertManager {
         let Some(firing) = self.evaluate(snapshot) else {
             return;
         };
-        let found: Vec<_> = firing
-            .into_iter()
-            .filter_map(|(id, def, component)| Some((id, find(def, component.as_deref())?)))
-            .collect();
+        let found = firing.into_iter().filter_map(|alert| {
+            let culprit = find(alert.def, alert.component.as_deref())?;
+            Some((alert.id, culprit))
+        });
+        let found: Vec<(u64, Culprit)> = found.collect();
         let state = &mut *self.state();
         if state.is_finished {
             return;
@@ -155,7 +155,7 @@ impl AlertManager {
     }
 
     /// Takes in a snapshot, and says for which alerts that fire somebody is to be blamed; nothing any more once they were finished.
-    fn evaluate(&self, snapshot: &Snapshot) -> Option<Vec<Fired>> {
+    fn evaluate(&self, snapshot: &Snapshot) -> Option<Vec<Alert>> {
         let state = &mut *self.state();
         if state.is_finished {
             return None;
@@ -207,7 +207,7 @@ impl AlertManager {
         let asked = state.tracked.iter().filter_map(|one| {
             let alert = one.alert.as_ref().filter(|alert| alert.is_firing())?;
             let is_open = one.progress.holds() || alert.culprit.is_none();
-            is_open.then(|| (alert.id, alert.def, alert.component.clone()))
+            is_open.then(|| alert.clone())
         });
         Some(asked.collect())
     }
@@ -273,6 +273,14 @@ impl AlertManager {
             "component" => alert.component.as_deref().unwrap_or_default().to_owned(),
             label => self.identity.label(label).to_owned(),
         })
+    }
+
+    /// Bytes reserved for samples and for the alerts of before; texts are counted as if they were all of a usual length.
+    pub(crate) fn reserved_bytes(&self) -> u64 {
+        const TEXTS: usize = 500;
+        let state = self.state();
+        let past = state.past.len() * (size_of::<Alert>() + TEXTS);
+        (state.kept.bytes() + past) as u64
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, Managed> {

@@ -145,7 +145,12 @@ impl Store {
 
     fn replace(&self, document: &Document) -> io::Result<()> {
         let new = self.directory.join(NEW_FILE);
-        let mut file = File::create(&new)?;
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(true);
+        // It names places in the program.
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let mut file = options.open(&new)?;
         file.write_all(&serde_json::to_vec(document)?)?;
         file.sync_all()?;
         fs::rename(&new, self.directory.join(FILE))?;

@@ -70,34 +70,36 @@ impl AlertManager {
         }
     }
 
-    /// All alerts that fire or have ended lately, for who decides himself what to do about them.
-    fn all(&self, state: &mut Managed, time: SystemTime) -> Message {
+    /// All alerts that fire or have ended lately, for who decides himself what to do about them: of each only how it stands now.
+    pub(super) fn all(&self, state: &mut Managed, time: SystemTime) -> Message {
         let is_late = |alert: &&Alert| {
-            let since = alert
-                .resolved_at
-                .and_then(|end| time.duration_since(end).ok());
+            let ended = alert.resolved_at;
+            let since = ended.and_then(|end| time.duration_since(end).ok());
             since.is_some_and(|since| since <= RESOLVED_FOR)
         };
-        let ended: Vec<Alert> = state.past.iter().filter(is_late).cloned().collect();
+        let ended: Vec<Alert> = state.past.iter().rev().filter(is_late).cloned().collect();
         let active = state.active().map(|alert| alert.clone());
-        let firing = active.filter(Alert::is_firing);
-        let heard = firing
-            .chain(ended)
-            .filter(|alert| alert.silenced_by.is_empty());
-        let alerts = heard.collect();
-        let group = Group {
+        let mut alerts: Vec<Alert> = Vec::new();
+        for alert in active.filter(Alert::is_firing).chain(ended) {
+            let is_newer = |known: &Alert| {
+                std::ptr::eq(known.def, alert.def) && known.component == alert.component
+            };
+            if !alerts.iter().any(is_newer) {
+                alerts.push(alert);
+            }
+        }
+        alerts.retain(|alert| alert.silenced_by.is_empty());
+        let group = Arc::new(Group {
             key: String::new(),
             labels: BTreeMap::new(),
-        };
+        });
         let event = Event::Firing;
-        self.message(
-            Due {
-                group: Arc::new(group),
-                event,
-                alerts,
-            },
-            time,
-        )
+        let due = Due {
+            group,
+            event,
+            alerts,
+        };
+        self.message(due, time)
     }
 
     pub(super) fn message(&self, due: Due, made_at: SystemTime) -> Message {

@@ -20,6 +20,10 @@
 
 mod advice;
 mod allocation;
+#[cfg_attr(
+    not(feature = "channels"),
+    allow(dead_code, reason = "the log says less than other channels do")
+)]
 mod culprit;
 mod curve;
 mod estimate;

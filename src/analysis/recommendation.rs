@@ -7,6 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::config::RecommendationThresholds;
+use crate::heap::OWN_COMPONENT;
 
 use super::allocation::{AllocatorLevels, Frame, Window};
 use super::place::Place;
@@ -15,8 +16,6 @@ use super::rules;
 /// Most recommendations in a report.
 pub(crate) const MOST_RECOMMENDATIONS: usize = 20;
 
-/// The component of the exporter's own memory.
-const OWN_COMPONENT: &str = "memory-exporter";
 /// From which benefit on a priority is high.
 const HIGH: f64 = 0.5;
 /// From which benefit on a priority is medium.

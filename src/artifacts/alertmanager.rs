@@ -283,7 +283,7 @@ impl Integrations {
                         send_resolved: true,
                         color: "{{ template \"memory.color\" . }}",
                         title: "{{ template \"memory.title\" . }}",
-                        text: "{{ template \"memory.text\" . }}",
+                        text: "{{ template \"memory.slack\" . }}",
                     },
                 ),
                 webhook_configs: self.some(

@@ -2,17 +2,22 @@
 
 use std::fmt::Write as _;
 
+use crate::alert::exporter;
 use crate::catalog::{ALERTS, AlertDef, Board, RUNBOOK, Runbook};
 
 use super::tables::condition;
 use super::{Artifact, GENERATED, Wanted};
 
 pub(super) fn artifact(wanted: &Wanted) -> Artifact {
+    let alerts = exporter(&wanted.config.alerts.links, "INSTANCE") + "/metrics/memory/alerts";
     let mut text = format!(
         "<!-- {GENERATED} -->\n\n# Runbook of the memory alerts\n\n\
          `INSTANCE` is the label `instance` of the alert. What shows stacks or changes the process is answered to \
          loopback only: ask from the machine itself, through `ssh` or `kubectl port-forward`.\n\n\
-         An alert with `origin=\"embedded\"` was sent by the process itself; Alertmanager mutes it when Prometheus sends the same.\n",
+         An alert with `origin=\"embedded\"` was sent by the process itself, and names the call site to look at first; Alertmanager mutes it when \
+         Prometheus sends the same. `{alerts}` lists it with its number and says whom it was sent to; \
+         `curl -X POST '{alerts}/NUMBER/acknowledge?by=YOU'` takes it on, and \
+         `curl -X POST '{alerts}/silences?matcher=alertname=NAME&duration=2h'` keeps it quiet.\n",
     );
     for section in RUNBOOK {
         text.push('\n');
@@ -53,16 +58,11 @@ fn section(section: &Runbook, wanted: &Wanted) -> String {
             board.title()
         );
     }
-    let exporter = links.exporter.replace("{instance}", "INSTANCE");
+    let exporter = exporter(links, "INSTANCE");
     for look in section.first_look {
         let _ = match look.path {
             "" => writeln!(text, "1. Look up {}.", look.what),
-            path => writeln!(
-                text,
-                "1. `{}{path}`: {}.",
-                exporter.trim_end_matches('/'),
-                look.what
-            ),
+            path => writeln!(text, "1. `{exporter}{path}`: {}.", look.what),
         };
     }
     for (title, lines) in [

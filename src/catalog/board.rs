@@ -23,6 +23,7 @@ impl Board {
     }
 
     /// What stands above it.
+    #[cfg(feature = "cli")]
     pub(crate) fn title(self) -> &'static str {
         match self {
             Self::Overview => "Memory / Overview",

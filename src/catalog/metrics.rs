@@ -258,7 +258,7 @@ metrics! {
         "CPU time of the exporter's own thread",
         "/proc/PID/task/TID/schedstat";
     EXPORTER_FOOTPRINT_BYTES = "memory.exporter.footprint_bytes", Kind::Gauge, Unit::Bytes, [], Exporter, Exporter,
-        "Memory reserved by the exporter for its counters, samples, call sites, history, profiles and leak detector",
+        "Memory reserved by the exporter for its counters, samples, call sites, history, profiles, leak detector and alerts",
         "the exporter's own book-keeping";
     EXPORTER_DROPPED_COMPONENTS = "memory.exporter.dropped_components", Kind::Counter, Unit::Count("component"), [], Exporter, Exporter,
         "Component names refused because the table was full; their allocations count as other",

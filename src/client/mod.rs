@@ -13,7 +13,11 @@ mod http;
 mod tls;
 
 pub(crate) use backoff::Backoff;
+#[cfg(feature = "channels")]
+pub(crate) use http::Answer;
+#[cfg(feature = "otlp")]
+pub(crate) use http::{AGENT, with_causes};
 #[cfg(feature = "_client")]
-pub(crate) use http::{AGENT, Answer, HttpClient, retry_after, shown, with_causes};
+pub(crate) use http::{HttpClient, retry_after, shown};
 #[cfg(feature = "_client")]
 pub(crate) use tls::{Certificates, TlsFile, TlsFiles};

@@ -10,6 +10,8 @@ use super::threads;
 
 /// Component of what is allocated outside any scope.
 pub const UNATTRIBUTED: &str = "unattributed";
+/// Component of what the exporter itself allocates.
+pub const OWN_COMPONENT: &str = "memory-exporter";
 
 /// Component of everything whose own name found no room.
 pub const OTHER: &str = "other";

@@ -51,7 +51,8 @@ pub use amount::Amount;
 pub use apart::apart;
 pub use clock::now as monotonic;
 pub use component::{
-    Component, ComponentGuard, OTHER, UNATTRIBUTED, component_names, dropped_components, is_derived,
+    Component, ComponentGuard, OTHER, OWN_COMPONENT, UNATTRIBUTED, component_names,
+    dropped_components, is_derived,
 };
 pub use counters::{ComponentCounts, Counts, SizeCounts, SizeTotal};
 #[cfg(feature = "jemalloc")]

@@ -103,9 +103,12 @@ fn heaviest(
     let since = before.as_ref().map(|moment| moment.time());
     let window = since.and_then(|since| now.duration_since(since).ok());
     let window = window.filter(|window| *window >= SHORTEST_WINDOW);
-    let sites: Vec<CallSite> = heap::call_sites()
-        .filter(|site| component.is_none_or(|component| site.component() == component))
-        .collect();
+    // Nobody is told that the exporter is to blame, unless it is asked about.
+    let is_wanted = |site: &CallSite| match component {
+        Some(component) => site.component() == component,
+        None => site.component() != heap::OWN_COMPONENT,
+    };
+    let sites: Vec<CallSite> = heap::call_sites().filter(is_wanted).collect();
     let mut lines: HashMap<u64, Line> = HashMap::new();
     for (site, place) in sites.iter().zip(build.places(&sites)) {
         let bytes = site.totals().live().bytes;

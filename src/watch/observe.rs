@@ -13,8 +13,6 @@ const SECOND: u64 = 1_000;
 /// Time between two looks at new sites in milliseconds: each costs the reading of symbols, and new sites are many at first and few later.
 const SHORTEST_WAIT: u64 = SECOND;
 const LONGEST_WAIT: u64 = 60 * SECOND;
-/// Component of the exporter, whose memory is bounded and shown as its footprint: what fills up there is no leak.
-const OWN: &str = "memory-exporter";
 
 /// Reads observations; what it reads into is used again.
 #[derive(Debug)]
@@ -56,7 +54,8 @@ impl Observer {
         build: impl FnOnce() -> Option<Build>,
     ) -> &Observation {
         let sites: Vec<CallSite> = heap::call_sites()
-            .filter(|site| site.component() != OWN)
+            // The exporter's own memory is bounded and shown as its footprint: what fills up there is no leak.
+            .filter(|site| site.component() != heap::OWN_COMPONENT)
             .collect();
         self.learn(&sites, build);
         let time = self.offset + heap::monotonic() / MILLISECOND;

@@ -4,14 +4,15 @@ use std::io::Read;
 
 use memory_exporter::Peer;
 use memory_exporter::catalog;
+use memory_exporter::config::Profile;
 use memory_exporter::{Config, Exporter, Target};
 use serde_json::Value;
 
+/// One in whose eyes this process, in which all tests run side by side, does not use too much.
 pub(crate) fn exporter() -> Exporter {
-    Exporter::builder(Config::production())
-        .without_server()
-        .start()
-        .unwrap()
+    let thresholds = "alerts: {thresholds: {usage_warning_mb: 1e6, usage_critical_mb: 1e6}}";
+    let config = Config::load(Profile::Production, thresholds, []).unwrap();
+    Exporter::builder(config).without_server().start().unwrap()
 }
 
 pub(crate) struct Answer {

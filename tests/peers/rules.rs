@@ -159,11 +159,21 @@ fn the_templates_say_what_is_wrong_and_where_to_look() {
             "labels": {"alertname": "MemoryLeak", "severity": "critical", "job": "shop", "instance": "a:1"},
             "annotations": {
                 "summary": "Memory is leaking fast.",
-                "description": "a:1 (shop) leaks 60.0 MB/h.",
+                "description": "a:1 (shop) leaks 60.0 MB/h, most in Vec<u8> & co.",
                 "runbook_url": "RUNBOOK.md#memoryleak",
                 "dashboard_url": "https://grafana/d/memory-leaks"
             },
             "generatorURL": "https://prometheus/graph"
+        }, {
+            "status": "resolved",
+            "labels": {"alertname": "MemoryLeak", "severity": "warning", "origin": "embedded"},
+            "annotations": {
+                "summary": "A memory leak is suspected.",
+                "description": "a:1 (shop) opened 1 leak suspect(s).",
+                "top_call_site": "shop::Cart<T>::add",
+                "top_call_site_growth": "60.0 MB/h",
+                "recommendation": "bound it"
+            }
         }]
     }"##;
     let directory = tempfile::tempdir().expect("a directory");
@@ -185,8 +195,21 @@ fn the_templates_say_what_is_wrong_and_where_to_look() {
     );
     assert_eq!(render("memory.color").trim(), "danger");
     // The runbook is a file, to which no message can lead.
-    assert_eq!(
-        render("memory.text").trim(),
-        "*Memory is leaking fast.* `critical`\na:1 (shop) leaks 60.0 MB/h.\n<https://grafana/d/memory-leaks|Dashboard> <https://prometheus/graph|Query>"
-    );
+    let links = "<https://grafana/d/memory-leaks|Dashboard> <https://prometheus/graph|Query>";
+    for (name, what, call_site) in [
+        ("memory.text", "Vec<u8> & co.", "shop::Cart<T>::add"),
+        // To Slack, what stands in angle brackets is a link.
+        (
+            "memory.slack",
+            "Vec&lt;u8&gt; &amp; co.",
+            "shop::Cart&lt;T&gt;::add",
+        ),
+    ] {
+        let expected = format!(
+            "*Memory is leaking fast.* `critical`\na:1 (shop) leaks 60.0 MB/h, most in {what}\n{links}\n\
+             *A memory leak is suspected.* `warning` resolved\na:1 (shop) opened 1 leak suspect(s).\n\
+             Look at {call_site}, which grows by 60.0 MB/h.\nTo do: bound it."
+        );
+        assert_eq!(render(name).trim(), expected, "{name}");
+    }
 }

@@ -7,7 +7,9 @@ use std::time::{Duration, SystemTime};
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, sleep_until};
 
-use crate::alert::channel::{Channel, Failure, Receipt, Retry};
+#[cfg(feature = "cli")]
+use crate::alert::channel::Receipt;
+use crate::alert::channel::{Channel, Failure, Retry};
 use crate::alert::message::{Event, Message};
 use crate::catalog::AlertSeverity;
 use crate::client::Backoff;
@@ -86,6 +88,7 @@ impl Lane {
     }
 
     /// Sends a message once, whatever waits; says where to, and what came back.
+    #[cfg(feature = "cli")]
     pub(super) async fn try_once(&self, message: &Message) -> (String, Result<Receipt, Failure>) {
         (self.channel.target(), self.channel.send(message).await)
     }

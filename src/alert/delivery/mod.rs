@@ -16,7 +16,9 @@ use tokio::time::{Instant, timeout_at};
 use crate::config::{Alerts, ChannelConfig, ConfigError, Delivery};
 use crate::snapshot::ChannelCounts;
 
-use super::channel::{self, Channel, Failure, Receipt};
+use super::channel::{self, Channel};
+#[cfg(feature = "cli")]
+use super::channel::{Failure, Receipt};
 use super::message::Message;
 
 use lane::Lane;

@@ -20,6 +20,11 @@ pub(super) fn panels(frame: &Frame<'_>) -> Vec<Panel> {
         .matching("outcome", "failure")
         .increase(Window::Rate)
         .sum_by(&["instance"]);
+    let untold = frame.instances.counter(counter!(EXPORTER_NOTIFICATIONS));
+    let untold = untold
+        .matching("outcome", "dropped")
+        .increase(Window::Rate)
+        .sum_by(&["instance", "channel"]);
     vec![
         Panel::timeseries("CPU of the exporter")
             .size(8, 8)
@@ -86,12 +91,14 @@ pub(super) fn panels(frame: &Frame<'_>) -> Vec<Panel> {
                 &lost(counter!(EXPORTER_OTLP_REJECTED_POINTS)),
                 "{{instance}} rejected points",
             )
+            .query(&untold, "{{instance}} alerts for {{channel}}")
             .unit(Unit::Number)
             .bars()
             .about(
                 "Anything here makes other panels too low or patchy. Samples: raise \
                  allocations.max_live_samples; components: allocations.max_components; pushes \
-                 and points: look into the log and at the receiver.",
+                 and points: look into the log and at the receiver. Alerts: somebody was not \
+                 told of one; /metrics/memory/alerts says why.",
             ),
     ]
 }

@@ -170,3 +170,31 @@ fn the_end_of_the_process_is_the_end_of_its_alerts() {
             .all(|alert| alert.state() == "resolved")
     );
 }
+
+#[test]
+fn whoever_wants_to_know_all_hears_of_each_alert_as_it_stands_now() {
+    let mut process = Process::new();
+    let stands = |process: &Process| {
+        let all = process
+            .manager
+            .all(&mut process.manager.state(), process.snapshot.time);
+        let notices = all.notices.iter();
+        let mut stands: Vec<_> = notices
+            .map(|notice| (notice.severity.as_str(), notice.resolved_at.is_some()))
+            .collect();
+        stands.sort();
+        stands
+    };
+    assert_eq!(stands(&process), []);
+    // What is muted here may not be muted there.
+    process.uses(Some(720), 6);
+    assert_eq!(stands(&process), [("critical", false), ("warning", false)]);
+    process.uses(Some(100), 6);
+    assert_eq!(stands(&process), [("critical", true), ("warning", true)]);
+    process.uses(Some(720), 3);
+    assert_eq!(stands(&process), [("critical", false), ("warning", true)]);
+    process.uses(Some(720), 15);
+    assert_eq!(stands(&process), [("critical", false), ("warning", false)]);
+    process.uses(Some(100), 25);
+    assert_eq!(stands(&process), []);
+}
