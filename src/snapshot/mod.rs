@@ -14,6 +14,8 @@
 //! | `own.rs` | what the exporter counts about itself |
 //! | `recorder.rs` | the sampler and the history together, shared by everybody who asks |
 
+#[allow(dead_code)]
+mod archive;
 mod derived;
 mod families;
 mod history;
