@@ -16,12 +16,12 @@ use warp::reply::Response;
 use crate::alert::{AlertManager, Outlets};
 use crate::analysis;
 use crate::collector::{Roots, Target};
-use crate::config::{Auto, Config, Resource};
+use crate::config::{Auto, Config, HistoryConfig, Resource};
 use crate::error::Error;
 use crate::exposition::{self, Api, Bound, MemoryCollector, Session, TextOptions, Watched};
 use crate::heap::{self, Component, SamplingOptions};
 use crate::profile::Profiler;
-use crate::snapshot::{History, Recorder, SamplerOptions, Snapshot};
+use crate::snapshot::{Archive, History, Recorder, SamplerOptions, Snapshot};
 use crate::ticker::Ticker;
 use crate::watch::{Guard, LeakWatch};
 
@@ -113,11 +113,15 @@ impl Builder {
         };
         let guard = guard.map_err(Error::evidence)?.map(Arc::new);
         let found = Arc::clone(&leaks);
-        let recorder = Recorder::new(options, history).deriving(move |snapshot, history| {
-            let mut derived = analysis::derive(snapshot, history);
-            derived.leaks = Some(found.reading());
-            derived
-        });
+        let archive = archive(&config);
+        let recorder =
+            Recorder::new(options, history)
+                .keeping(archive)
+                .deriving(move |snapshot, history| {
+                    let mut derived = analysis::derive(snapshot, history);
+                    derived.leaks = Some(found.reading());
+                    derived
+                });
         let recorder = Arc::new(recorder);
         let alerts = match config.alerts.enabled {
             true => {
@@ -336,6 +340,24 @@ fn start_sampling(config: &Config, target: &Target, proc: &Path) -> Option<Arc<P
     options.max_live_samples = allocations.max_live_samples;
     heap::sample(options);
     Some(Profiler::new(config, proc))
+}
+
+/// The past on disk, where the configuration has a place for it and it can be opened: without it there is still the one in memory.
+fn archive(config: &Config) -> Option<Arc<Archive>> {
+    let HistoryConfig {
+        directory,
+        retention,
+        max_bytes,
+        ..
+    } = &config.history;
+    let directory = directory.as_ref()?;
+    Archive::open(directory, *retention, *max_bytes)
+        .inspect_err(|error| {
+            let directory = directory.display();
+            tracing::error!(%directory, %error, "the history is kept in memory only");
+        })
+        .ok()
+        .map(Arc::new)
 }
 
 fn sampler_options(config: &Config, target: Target, roots: Roots) -> SamplerOptions {

@@ -233,6 +233,7 @@ impl Config {
             history: root.section("history", |history| HistoryConfig {
                 directory: history.get("directory"),
                 retention: history.within("retention", HOUR..=DAY * 366),
+                max_bytes: history.within("max_bytes", 4 << 20..=1 << 40),
             }),
             otlp: root.section("otlp", |otlp| Otlp {
                 enabled: otlp.get("enabled"),

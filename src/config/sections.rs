@@ -123,6 +123,7 @@ pub struct EvidenceConfig {
 pub struct HistoryConfig {
     pub directory: Option<PathBuf>,
     pub retention: Duration,
+    pub max_bytes: u64,
 }
 
 /// Section `otlp`.

@@ -13,6 +13,7 @@
 //! | `profiles.rs` | pprof, flame graphs |
 //! | `kept.rs` | profiles that are kept, those from before the last restart too |
 //! | `graphs.rs` | how profiles are written |
+//! | `trend.rs` | the past, from memory and from disk |
 //! | `allocations.rs` | what the allocation analyser is given, and its report |
 //! | `leaks.rs` | the leak report |
 //! | `alerts.rs`, `silences.rs` | the alerts of this process, and what keeps them quiet |
@@ -35,6 +36,7 @@ mod routes;
 mod server;
 mod silences;
 mod text;
+mod trend;
 mod views;
 
 pub(crate) use handlers::{Api, Watched};

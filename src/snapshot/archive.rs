@@ -280,4 +280,75 @@ mod tests {
             fs::remove_file(&file).unwrap();
         }
     }
+
+    /// Set for a process that writes until it is killed: the directory that it writes to.
+    const VICTIM: &str = "MEMORY_EXPORTER_TEST_VICTIM";
+
+    #[test]
+    fn a_kill_loses_nothing_that_was_written() {
+        if let Some(directory) = std::env::var_os(VICTIM) {
+            write_until_killed(Path::new(&directory));
+        }
+        let directory = tempfile::tempdir().unwrap();
+        let mut written = 0;
+        for kill in 0..200 {
+            let mut victim = std::process::Command::new(std::env::current_exe().unwrap())
+                .args(["snapshot::archive::tests::a_kill_loses_nothing_that_was_written"])
+                .args(["--exact", "--nocapture"])
+                .env(VICTIM, directory.path())
+                .stdout(std::process::Stdio::piped())
+                .stderr(std::process::Stdio::null())
+                .spawn()
+                .unwrap();
+            let (first, lines) = said(victim.stdout.take().unwrap());
+            assert!(first.recv().is_ok(), "kill {kill}: nothing was written");
+            std::thread::sleep(Duration::from_micros(fastrand::u64(0..5_000)));
+            victim.kill().unwrap();
+            victim.wait().unwrap();
+            let last = lines.join().unwrap();
+            let archive = Archive::open(directory.path(), WEEK, 64 << 20).unwrap();
+            let kept = steps(&archive, 0, u32::MAX);
+            assert!(
+                kept.iter().copied().eq(0..kept.len() as u64),
+                "kill {kill}: {kept:?}"
+            );
+            // What was being written when it was killed may be there or not.
+            assert!(kept.len() as u64 > last, "kill {kill}: {last} was lost");
+            assert!(last >= written, "kill {kill}: nothing was added");
+            written = last;
+        }
+    }
+
+    /// Adds one moment after the other, and says which are there.
+    fn write_until_killed(directory: &Path) -> ! {
+        let archive = Archive::open(directory, WEEK, 64 << 20).unwrap();
+        let begin = steps(&archive, 0, u32::MAX).len();
+        let mut step = u32::try_from(begin).unwrap();
+        loop {
+            assert!(archive.add(&point(step)));
+            println!("written {step}");
+            step += 1;
+        }
+    }
+
+    /// Tells when a first moment was written, and in the end which was the last.
+    fn said(
+        output: std::process::ChildStdout,
+    ) -> (std::sync::mpsc::Receiver<()>, std::thread::JoinHandle<u64>) {
+        let (tell, told) = std::sync::mpsc::channel();
+        let lines = std::thread::spawn(move || {
+            let mut last = 0;
+            for line in io::BufRead::lines(io::BufReader::new(output)).map_while(Result::ok) {
+                if let Some(step) = line
+                    .split_once("written ")
+                    .and_then(|(_, step)| step.parse().ok())
+                {
+                    last = step;
+                    let _ = tell.send(());
+                }
+            }
+            last
+        });
+        (told, lines)
+    }
 }

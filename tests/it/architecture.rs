@@ -50,6 +50,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("prost", &["profile/pprof/", "push/transport.rs"]),
     ("ring", &["alert/channel/"]),
     ("base64", &["alert/channel/"]),
+    ("redb", &["snapshot/archive.rs"]),
     ("clap", &["cli/"]),
     ("tracing_subscriber", &["cli/", "heap/layer.rs"]),
 ];

@@ -13,6 +13,7 @@ mod config; // profiles, overlays, and every mistake at once
 mod dashboards; // what the committed dashboards ask and show, without a Grafana
 mod embedding;
 mod evidence; // profiles on disk from before the last restart
+mod history; // the past on disk: across restarts, and where it has no place
 mod profiles; // profiles and flame graphs: parameters, formats, who may see them, one at a time
 mod scrape; // the text of a whole scrape, in both formats
 mod server; // sockets: floods, slow clients, draining, limits

@@ -155,9 +155,9 @@ fn trend(api: &Arc<Api>) -> BoxedFilter<(Response,)> {
         .and(reading())
         .and(with(api))
         .and(query())
-        .and_then(
-            |api: Arc<Api>, query: String| async move { rejecting(handlers::trend(&api, &query)) },
-        )
+        .and_then(|api: Arc<Api>, query: String| async move {
+            rejecting(super::trend::trend(api, query).await)
+        })
         .boxed()
 }
 
