@@ -2,7 +2,7 @@
 //!
 //! The exporter lives on a thread of its own with a runtime of its own, so that it answers while the host's runtime is stuck.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
@@ -16,7 +16,7 @@ use warp::reply::Response;
 use crate::alert::{AlertManager, Outlets};
 use crate::analysis;
 use crate::collector::{Roots, Target};
-use crate::config::{Auto, Config, HistoryConfig, Resource};
+use crate::config::{Auto, Config, Resource};
 use crate::error::Error;
 use crate::exposition::{self, Api, Bound, MemoryCollector, Session, TextOptions, Watched};
 use crate::heap::{self, Component, SamplingOptions};
@@ -36,6 +36,7 @@ pub struct Builder {
     roots: Roots,
     service: Option<(String, String)>,
     serve: bool,
+    listeners: Vec<Arc<TcpListener>>,
 }
 
 impl Builder {
@@ -65,6 +66,12 @@ impl Builder {
         self
     }
 
+    /// Serves on listeners that are open already, as systemd hands them over, instead of on `web.listen_address`.
+    pub fn listeners(mut self, listeners: Vec<TcpListener>) -> Self {
+        self.listeners = listeners.into_iter().map(Arc::new).collect();
+        self
+    }
+
     /// Opens the ports, starts the thread, and returns.
     ///
     /// # Errors
@@ -76,6 +83,7 @@ impl Builder {
             roots,
             service,
             serve,
+            listeners,
         } = self;
         let _own = OWN.enter();
         for (key, value) in service
@@ -92,12 +100,11 @@ impl Builder {
             .map_err(Error::thread)?;
         let bound = {
             let _runtime = runtime.enter();
-            let addresses: &[SocketAddr] = if serve {
-                &config.web.listen_address
-            } else {
-                &[]
-            };
-            exposition::bind(addresses)?
+            match (serve, listeners.is_empty()) {
+                (false, _) => exposition::bind(&[])?,
+                (true, true) => exposition::bind(&config.web.listen_address)?,
+                (true, false) => exposition::take(&listeners)?,
+            }
         };
         let addresses = bound.addresses();
         let resource = Resource::resolve(&config.otlp, instance(&addresses), variable);
@@ -113,7 +120,7 @@ impl Builder {
         };
         let guard = guard.map_err(Error::evidence)?.map(Arc::new);
         let found = Arc::clone(&leaks);
-        let archive = archive(&config);
+        let archive = Archive::of(&config.history).map(Arc::new);
         let recorder =
             Recorder::new(options, history)
                 .keeping(archive)
@@ -219,6 +226,7 @@ impl Exporter {
             roots: Roots::default(),
             service: None,
             serve: true,
+            listeners: Vec::new(),
         }
     }
 
@@ -340,24 +348,6 @@ fn start_sampling(config: &Config, target: &Target, proc: &Path) -> Option<Arc<P
     options.max_live_samples = allocations.max_live_samples;
     heap::sample(options);
     Some(Profiler::new(config, proc))
-}
-
-/// The past on disk, where the configuration has a place for it and it can be opened: without it there is still the one in memory.
-fn archive(config: &Config) -> Option<Arc<Archive>> {
-    let HistoryConfig {
-        directory,
-        retention,
-        max_bytes,
-        ..
-    } = &config.history;
-    let directory = directory.as_ref()?;
-    Archive::open(directory, *retention, *max_bytes)
-        .inspect_err(|error| {
-            let directory = directory.display();
-            tracing::error!(%directory, %error, "the history is kept in memory only");
-        })
-        .ok()
-        .map(Arc::new)
 }
 
 fn sampler_options(config: &Config, target: Target, roots: Roots) -> SamplerOptions {

@@ -3,11 +3,11 @@
 mod generate;
 mod test_alert;
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::collector::Target;
 use crate::config::{Config, LogFormat, LogLevel, Profile};
@@ -60,6 +60,17 @@ enum Command {
     },
     /// Write rules for Prometheus, dashboards for Grafana and Alertmanager's configuration, as the catalog and a configuration have them.
     Generate(Box<Generate>),
+    /// Write completions for a shell to standard output: bash, elvish, fish, powershell or zsh.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+    /// Write manual pages, one for the program and one for each command.
+    Man {
+        /// Directory that they are written into.
+        #[arg(long, value_name = "DIRECTORY", default_value = ".")]
+        out: PathBuf,
+    },
     /// Send a test message through a channel of alerts.channels, and print what comes back.
     TestAlert(TestAlert),
 }
@@ -75,6 +86,9 @@ struct Run {
     /// Address to listen on; may be repeated, port 0 takes a free one.
     #[arg(long = "web.listen-address", value_name = "ADDRESS")]
     listen_address: Vec<SocketAddr>,
+    /// Listen on the sockets that systemd hands over, instead of on an address.
+    #[arg(long = "web.systemd-socket", conflicts_with = "listen_address")]
+    systemd_socket: bool,
     /// Path of the metrics.
     #[arg(long = "web.telemetry-path", value_name = "PATH")]
     telemetry_path: Option<String>,
@@ -119,6 +133,19 @@ pub fn run() -> ExitCode {
         Some(Command::Generate(generate)) => match generate.run() {
             Ok(code) => code,
             Err(error) => failed(&error),
+        },
+        Some(Command::Completions { shell }) => {
+            let mut command = Arguments::command();
+            let name = command.get_name().to_owned();
+            clap_complete::generate(shell, &mut command, name, &mut std::io::stdout());
+            ExitCode::SUCCESS
+        }
+        Some(Command::Man { out }) => match clap_mangen::generate_to(Arguments::command(), &out) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                complain(&format!("cannot write to {}: {error}", out.display()));
+                ExitCode::from(EXIT_FAILURE)
+            }
         },
         Some(Command::TestAlert(test)) => match test.run() {
             Ok(code) => code,
@@ -222,8 +249,13 @@ fn start(run: Run) -> Result<(), Error> {
         (None, None) => Target::Own,
     };
     let signals = Signals::listen().map_err(Error::thread)?;
+    let listeners = match run.systemd_socket {
+        true => handed_over().map_err(Error::sockets)?,
+        false => Vec::new(),
+    };
     let exporter = Exporter::builder(config)
         .target(target)
+        .listeners(listeners)
         .service("memory-exporter", env!("CARGO_PKG_VERSION"))
         .start()?;
     for address in exporter.addresses() {
@@ -233,6 +265,19 @@ fn start(run: Run) -> Result<(), Error> {
     tracing::info!("stopping");
     exporter.stop();
     Ok(())
+}
+
+/// The sockets of `memory-exporter.socket`.
+fn handed_over() -> std::io::Result<Vec<TcpListener>> {
+    let mut handed = listenfd::ListenFd::from_env();
+    let mut listeners = Vec::new();
+    for at in 0..handed.len() {
+        listeners.extend(handed.take_tcp_listener(at)?);
+    }
+    match listeners.is_empty() {
+        true => Err(std::io::Error::other("systemd has handed over no socket")),
+        false => Ok(listeners),
+    }
 }
 
 fn list(addresses: &[SocketAddr]) -> String {

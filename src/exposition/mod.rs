@@ -18,6 +18,7 @@
 //! | `leaks.rs` | the leak report |
 //! | `alerts.rs`, `silences.rs` | the alerts of this process, and what keeps them quiet |
 //! | `routes/` | which request goes where, and who may send it |
+//! | `listen.rs` | ports: opened here, or taken over |
 //! | `server.rs` | the accept loop: limits, time-outs, draining |
 
 mod access;
@@ -29,6 +30,7 @@ mod handlers;
 mod json;
 mod kept;
 mod leaks;
+mod listen;
 mod negotiate;
 mod profiles;
 mod query;
@@ -41,8 +43,9 @@ mod views;
 
 pub(crate) use handlers::{Api, Watched};
 pub(crate) use json::Session;
+pub(crate) use listen::{Bound, ServerError, bind, take};
 pub use routes::Peer;
 pub(crate) use routes::routes;
-pub(crate) use server::{Bound, ServerError, bind, serve};
+pub(crate) use server::serve;
 pub use text::MemoryCollector;
 pub(crate) use text::TextOptions;

@@ -5,7 +5,6 @@
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
-use std::io;
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,7 +17,7 @@ use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 use warp::http::{Request, StatusCode};
@@ -28,11 +27,10 @@ use crate::config::Web;
 
 use super::handlers::Api;
 use super::json::ApiError;
+use super::listen::Bound;
 use super::profiles;
 use super::routes::{Peer, with_fallback};
 
-/// Connections that may wait for the accept loop.
-const BACKLOG: u32 = 1_024;
 const MAX_HEADERS: usize = 64;
 const MAX_HEADER_BYTES: usize = 16 << 10;
 /// No endpoint reads a body; a small one is tolerated.
@@ -43,68 +41,6 @@ const GRACE: Duration = Duration::from_millis(100);
 const FULL_PAUSE: Duration = Duration::from_millis(5);
 /// Pause after an error of `accept`, which usually means that there are no file descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-
-/// An address cannot be listened on.
-#[derive(Debug, thiserror::Error)]
-#[error("cannot listen on {address}: {cause}{}", hint(.cause))]
-pub(crate) struct ServerError {
-    address: SocketAddr,
-    #[source]
-    cause: io::Error,
-}
-
-fn hint(cause: &io::Error) -> &'static str {
-    match cause.kind() {
-        io::ErrorKind::AddrInUse => {
-            "; another process has the port: choose one with --web.listen-address or web.listen_address"
-        }
-        io::ErrorKind::PermissionDenied => "; ports below 1024 need a privilege",
-        io::ErrorKind::AddrNotAvailable => "; this machine does not have the address",
-        _ => "",
-    }
-}
-
-/// Listeners that are open but not served yet.
-#[derive(Debug)]
-pub(crate) struct Bound {
-    listeners: Vec<TcpListener>,
-}
-
-impl Bound {
-    /// Where they listen; with port 0 this says which port it became.
-    pub(crate) fn addresses(&self) -> Vec<SocketAddr> {
-        self.listeners
-            .iter()
-            .filter_map(|listener| listener.local_addr().ok())
-            .collect()
-    }
-}
-
-/// Opens all listeners, or none. Must be called in the runtime that will serve them.
-///
-/// # Errors
-/// The first address that cannot be listened on.
-pub(crate) fn bind(addresses: &[SocketAddr]) -> Result<Bound, ServerError> {
-    let listen = |address: SocketAddr| -> io::Result<TcpListener> {
-        let socket = if address.is_ipv4() {
-            TcpSocket::new_v4()?
-        } else {
-            TcpSocket::new_v6()?
-        };
-        socket.set_reuseaddr(true)?;
-        socket.bind(address)?;
-        socket.listen(BACKLOG)
-    };
-    let open = |address: &SocketAddr| {
-        listen(*address).map_err(|cause| ServerError {
-            address: *address,
-            cause,
-        })
-    };
-    Ok(Bound {
-        listeners: addresses.iter().map(open).collect::<Result<_, _>>()?,
-    })
-}
 
 /// Serves until `shutdown` is ready; then closes the listeners at once, lets open requests finish, and cuts off what is not done
 /// after `web.shutdown_timeout`.

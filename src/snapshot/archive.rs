@@ -13,6 +13,8 @@ use redb::{
     TableDefinition,
 };
 
+use crate::config::HistoryConfig;
+
 use super::Point;
 
 /// Milliseconds since 1970, and the resident set, the heap and the virtual size in bytes.
@@ -43,6 +45,17 @@ pub(crate) struct Archive {
 type Outcome<T> = Result<T, Box<redb::Error>>;
 
 impl Archive {
+    /// That of a configuration, where it has a place for one and it can be opened; without it there is still the past in memory.
+    pub(crate) fn of(config: &HistoryConfig) -> Option<Self> {
+        let directory = config.directory.as_ref()?;
+        let opened = Self::open(directory, config.retention, config.max_bytes);
+        let tell = |error: &Box<redb::Error>| {
+            let directory = directory.display();
+            tracing::error!(%directory, %error, "the history is kept in memory only");
+        };
+        opened.inspect_err(tell).ok()
+    }
+
     /// Opens the file in a directory, made if there is none. What is no such file is put aside.
     ///
     /// # Errors

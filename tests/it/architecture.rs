@@ -52,6 +52,9 @@ const DOORS: &[(&str, &[&str])] = &[
     ("base64", &["alert/channel/"]),
     ("redb", &["snapshot/archive.rs"]),
     ("clap", &["cli/"]),
+    ("clap_complete", &["cli/"]),
+    ("clap_mangen", &["cli/"]),
+    ("listenfd", &["cli/"]),
     ("tracing_subscriber", &["cli/", "heap/layer.rs"]),
 ];
 
