@@ -76,6 +76,11 @@ impl Progress {
         }
     }
 
+    /// Whether the condition holds now; an alert may fire beyond that.
+    pub(crate) fn holds(&self) -> bool {
+        self.since.is_some() && self.over_since.is_none()
+    }
+
     /// The last value with which the condition held; none while it is inactive.
     pub fn value(&self) -> Option<f64> {
         self.value

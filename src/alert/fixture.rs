@@ -12,7 +12,7 @@ use super::message::{Event, Group, Message, Notice, Origin};
 
 /// A time that is written as RFC 3339.
 pub(super) fn time(text: &str) -> SystemTime {
-    humantime::parse_rfc3339(text).unwrap()
+    humantime::parse_rfc3339(text).expect("a time")
 }
 
 /// One alert, 10 minutes after it began.

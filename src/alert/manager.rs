@@ -118,7 +118,12 @@ impl AlertManager {
         }
         for alert in state.active() {
             if let Some((_, culprit)) = found.iter().find(|(id, _)| *id == alert.id) {
-                alert.culprit = Some(culprit.clone());
+                let before = alert.culprit.take();
+                // A suspect that was cleared has done it all the same, and who merely holds most has not.
+                let before = before.filter(|before| {
+                    alert.def.is_of_suspects() && before.is_suspect && !culprit.is_suspect
+                });
+                alert.culprit = before.or_else(|| Some(culprit.clone()));
             }
         }
         state.hush(&self.identity, snapshot.time);
@@ -149,7 +154,7 @@ impl AlertManager {
         }
     }
 
-    /// Takes in a snapshot, and says which alerts fire; nothing any more once they were finished.
+    /// Takes in a snapshot, and says for which alerts that fire somebody is to be blamed; nothing any more once they were finished.
     fn evaluate(&self, snapshot: &Snapshot) -> Option<Vec<Alert>> {
         let state = &mut *self.state();
         if state.is_finished {
@@ -198,8 +203,13 @@ impl AlertManager {
         for alert in ended {
             self.ended(state, alert);
         }
-        let firing = state.active().filter(|alert| alert.is_firing());
-        Some(firing.map(|alert| alert.clone()).collect())
+        // Who is to blame when it is over cannot be seen any more.
+        let asked = state.tracked.iter().filter_map(|one| {
+            let alert = one.alert.as_ref().filter(|alert| alert.is_firing())?;
+            let is_open = one.progress.holds() || alert.culprit.is_none();
+            is_open.then(|| alert.clone())
+        });
+        Some(asked.collect())
     }
 
     /// Takes over how far an alert has come; gives it back when it has ended after it fired.

@@ -215,6 +215,14 @@ impl AlertDef {
         !matches!(self.condition, Condition::Silent { .. })
     }
 
+    /// Whether it is about leak suspects.
+    pub(crate) fn is_of_suspects(&self) -> bool {
+        let metric = self.condition.metric();
+        [&LEAK_COUNT, &LEAK_GROWTH_RATE_MB_H]
+            .iter()
+            .any(|of_suspects| of_suspects.name == metric.name)
+    }
+
     /// The labels that tell one such alert from another, beside its name and severity.
     pub fn labels(&self) -> Vec<&'static str> {
         if !self.is_embedded() {

@@ -19,6 +19,10 @@
 //! | `oracle.rs` | OpenTelemetry's own exporter sends the same messages |
 //! | `names.rs` | names, prefix and labels are the same on both ways |
 //! | `rehearsal.rs` | a leak is paged, muted where it should be and over when it is, through a real Prometheus and Alertmanager; every panel has data |
+//! | `paging.rs` | the same without Prometheus: the example tells PagerDuty, Slack, a webhook and its log, and shows no secret |
+//! | `cluster.rs` | real Alertmanagers that are told by processes themselves, also by one that is killed |
+//! | `channels.rs` | channels and receivers that fail: what is told arrives, once, and delays nobody |
+//! | `trial.rs` | `test-alert`, over channels of every kind |
 //! | `rules.rs` | promtool and amtool take the rules and Alertmanager's configuration, as they are shipped and as they are generated otherwise |
 //! | `profiles.rs` | what a decoder of somebody else's finds in a profile of the example |
 //! | `bare.rs` | profiles of the example where it has little: no symbols, nothing to write to |
@@ -30,7 +34,7 @@
 //! | `stores.rs`, `http.rs`, `panels.rs` | asking the peers |
 //! | `outlets/` | who is told of alerts: they judge what they get by what they document, and fail when they are told to |
 //! | `receiver/` | the receiver in this process |
-//! | `pushing.rs`, `log.rs` | exporters in this process, and what they log |
+//! | `pushing.rs`, `telling.rs`, `grouped.rs`, `log.rs` | exporters in this process: those that push, those that tell of alerts, one in a control group, and what they log |
 //! | `pprof.rs`, `pprof.py` | profiles, as that decoder reads them |
 //! | `grafana/` | the judges of dashboards: Grafana's types, its registries, and the classes of its SDK; `draw/` in it is for people |
 //! | `series.rs`, `wait.rs` | series in one form; waiting with a bound |
@@ -40,16 +44,20 @@
 mod against_prometheus;
 mod alerting;
 mod bare;
+mod channels;
+mod cluster;
 mod deltas;
 mod environment;
 mod faults;
 mod grafana;
+mod grouped;
 mod http;
 mod log;
 mod names;
 mod oracle;
 mod outage;
 mod outlets;
+mod paging;
 mod panels;
 mod parity;
 mod pprof;
@@ -64,7 +72,9 @@ mod series;
 mod service;
 mod shutdown;
 mod stores;
+mod telling;
 mod tls;
+mod trial;
 mod wait;
 
 #[global_allocator]

@@ -38,15 +38,18 @@ pub(crate) fn binary() -> PathBuf {
     built("memory-exporter")
 }
 
-/// A command with an environment that holds what it is given and nothing else.
+/// A command with an environment that holds what it is given and nothing else. It listens on a free port, if the configuration does not say
+/// where.
 fn command(mut command: Command, config: &str, environment: &[(&str, &str)]) -> (TempDir, Command) {
     let directory = tempfile::tempdir().expect("a directory");
     std::fs::write(directory.path().join("config.yaml"), config).expect("its configuration");
     command
         .env_clear()
         .envs(environment.iter().copied())
-        .args(["--config.file", "config.yaml"])
-        .args(["--web.listen-address", "127.0.0.1:0"]);
+        .args(["--config.file", "config.yaml"]);
+    if !config.contains("listen_address") {
+        command.args(["--web.listen-address", "127.0.0.1:0"]);
+    }
     (directory, command)
 }
 

@@ -118,6 +118,14 @@ impl Secrets {
     }
 }
 
+/// What can be shown of a URL whose path may be what keeps others out.
+pub(super) fn origin(source: &SecretSource) -> String {
+    match Secrets::default().url(source) {
+        Ok(url) => url.origin().ascii_serialization(),
+        Err(_) => format!("the URL of {source}"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

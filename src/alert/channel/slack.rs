@@ -12,7 +12,7 @@ use crate::config::SecretSource;
 
 use super::super::message::{Event, Message, Notice};
 use super::post::{Post, json, misconfigured};
-use super::secrets::Secrets;
+use super::secrets::{Secrets, origin};
 use super::text::{ELLIPSIS, fitted, line};
 use super::{Channel, Failure, Receipt};
 
@@ -61,12 +61,7 @@ impl Channel for Slack {
     }
 
     fn target(&self) -> String {
-        let url = Secrets::default().url(&self.url);
-        // The path is the key.
-        url.map_or_else(
-            |_| format!("the URL of {}", self.url),
-            |url| url.origin().ascii_serialization(),
-        )
+        origin(&self.url)
     }
 
     fn wants(&self, _message: &Message) -> bool {

@@ -16,7 +16,7 @@ use crate::config::{Authorization, Secret, SecretSource};
 
 use super::super::message::{Event, Message, Notice, rfc3339};
 use super::post::{Post, json, misconfigured};
-use super::secrets::Secrets;
+use super::secrets::{Secrets, origin};
 use super::{Channel, Failure, Receipt, Retry};
 
 const ID: HeaderName = HeaderName::from_static("webhook-id");
@@ -78,12 +78,7 @@ impl Channel for Webhook {
     }
 
     fn target(&self) -> String {
-        let url = Secrets::default().url(&self.url);
-        // The path may be what keeps others out.
-        url.map_or_else(
-            |_| format!("the URL of {}", self.url),
-            |url| url.origin().ascii_serialization(),
-        )
+        origin(&self.url)
     }
 
     /// The format has no word for what somebody has taken on.

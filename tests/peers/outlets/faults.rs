@@ -16,6 +16,8 @@ use super::server::{Answer, answer};
 pub(crate) enum Fault {
     /// Answers with a status.
     Status(u16),
+    /// Answers with a status and a word.
+    Word(u16, &'static str),
     /// Answers with a status, and when to come again.
     RetryAfter(u16, &'static str),
     /// Answers as usual, after a while.
@@ -41,6 +43,7 @@ impl Fault {
         let refusal = |status| answer(status, "text/plain", "not now".to_owned());
         match self {
             Self::Status(status) => Some(refusal(status)),
+            Self::Word(status, word) => Some(answer(status, "text/plain", word.to_owned())),
             Self::RetryAfter(status, when) => {
                 let mut response = refusal(status);
                 let when = HeaderValue::from_static(when);
@@ -68,7 +71,11 @@ impl Fault {
                 let error = endless(&mut stream).await.unwrap_err();
                 return Err(error);
             }
-            Self::HangUp | Self::Status(_) | Self::RetryAfter(..) | Self::Slow(_) => {}
+            Self::HangUp
+            | Self::Status(_)
+            | Self::Word(..)
+            | Self::RetryAfter(..)
+            | Self::Slow(_) => {}
         }
         stream.shutdown().await
     }
@@ -185,6 +192,8 @@ mod tests {
     fn a_status_is_answered() {
         assert_eq!(outcome(Fault::Status(503), LONG), not_now(503, None));
         assert_eq!(outcome(Fault::Status(404), LONG), not_now(404, None));
+        let word = Outcome::Answer(403, None, "invalid_token".to_owned());
+        assert_eq!(outcome(Fault::Word(403, "invalid_token"), LONG), word);
     }
 
     #[test]

@@ -68,13 +68,18 @@ pub(crate) struct Outlets {
 
 impl Outlets {
     pub(crate) fn open() -> Self {
+        Self::open_at(0)
+    }
+
+    /// Where nobody listened before.
+    pub(crate) fn open_at(port: u16) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
             .build()
             .expect("a runtime");
         let listener = runtime
-            .block_on(TcpListener::bind("127.0.0.1:0"))
+            .block_on(TcpListener::bind(("127.0.0.1", port)))
             .expect("a port");
         let address = listener.local_addr().expect("its address");
         let shared = Arc::default();

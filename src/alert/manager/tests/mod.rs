@@ -1,5 +1,6 @@
 //! Scenes: a process uses so much memory for so long, and people are told.
 
+mod blame;
 mod restart;
 mod telling;
 
@@ -20,6 +21,8 @@ struct Process {
     manager: AlertManager,
     snapshot: Snapshot,
     outlets: Arc<Outlets>,
+    /// Who is to blame.
+    culprit: Option<Culprit>,
     /// What people were told.
     told: Vec<Arc<Message>>,
 }
@@ -44,6 +47,7 @@ impl Process {
                 ..Snapshot::default()
             },
             outlets,
+            culprit: None,
             told: Vec::new(),
         }
     }
@@ -84,7 +88,9 @@ impl Process {
                 };
                 Reading::of(reading, Duration::ZERO)
             });
-            self.manager.observe(&self.snapshot, &|_, _| None);
+            let culprit = &self.culprit;
+            self.manager
+                .observe(&self.snapshot, &|_, _| culprit.clone());
             self.manager.keep();
             self.told.extend(self.outlets.drain());
         }
