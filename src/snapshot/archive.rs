@@ -297,6 +297,9 @@ mod tests {
     /// Set for a process that writes until it is killed: the directory that it writes to.
     const VICTIM: &str = "MEMORY_EXPORTER_TEST_VICTIM";
 
+    /// Set for a process whose files may not grow.
+    const CRAMPED: &str = "MEMORY_EXPORTER_TEST_CRAMPED";
+
     #[test]
     fn a_kill_loses_nothing_that_was_written() {
         if let Some(directory) = std::env::var_os(VICTIM) {
@@ -330,6 +333,54 @@ mod tests {
             assert!(last >= written, "kill {kill}: nothing was added");
             written = last;
         }
+    }
+
+    /// What a full disk answers is what a process is answered whose files may not grow.
+    #[test]
+    fn a_full_disk_costs_moments_and_nothing_else() {
+        if let Some(directory) = std::env::var_os(CRAMPED) {
+            write_until_full(Path::new(&directory));
+            return;
+        }
+        const CRAMP: &str = "
+import os, resource, signal, sys
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), int(sys.argv[1])))
+os.execv(sys.argv[2], sys.argv[2:])
+";
+        let directory = tempfile::tempdir().unwrap();
+        drop(Archive::open(directory.path(), WEEK, 64 << 20).unwrap());
+        let bytes = fs::metadata(directory.path().join(FILE)).unwrap().len();
+        let output = std::process::Command::new("python3")
+            .args(["-c", CRAMP, &bytes.to_string()])
+            .arg(std::env::current_exe().unwrap())
+            .args(["snapshot::archive::tests::a_full_disk_costs_moments_and_nothing_else"])
+            .args(["--exact", "--nocapture"])
+            .env(CRAMPED, directory.path())
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.success(), "{said}");
+        let (_, kept) = said.split_once("kept ").expect("how many were kept");
+        let kept: u64 = kept.lines().next().unwrap().parse().unwrap();
+        // There is room again: what was kept is there, and more can be added.
+        let archive = Archive::open(directory.path(), WEEK, 64 << 20).unwrap();
+        assert!(steps(&archive, 0, u32::MAX).into_iter().eq(0..kept));
+        assert!(archive.add(&point(u32::try_from(kept).unwrap())));
+    }
+
+    /// Adds moments, many at once, until there is no room; then it must still be possible to read.
+    fn write_until_full(directory: &Path) {
+        let archive = Archive::open(directory, WEEK, 64 << 20).unwrap();
+        let mut step = 0;
+        while archive.add(&point(step)) {
+            step += 1;
+            assert!(step < 1_000_000, "there is no end of room");
+        }
+        assert!(!archive.add(&point(step)));
+        let kept = steps(&archive, 0, u32::MAX);
+        assert!(kept.iter().copied().eq(0..u64::from(step)), "{} of {step}", kept.len());
+        println!("kept {step}");
     }
 
     /// Adds one moment after the other, and says which are there.
