@@ -18,7 +18,7 @@ use crate::analysis;
 use crate::collector::{Roots, Target};
 use crate::config::{Auto, Config, Resource};
 use crate::error::Error;
-use crate::exposition::{self, Api, Bound, MemoryCollector, Session, TextOptions, Watched};
+use crate::exposition::{self, Api, Bound, Gate, MemoryCollector, Session, TextOptions, Watched};
 use crate::heap::{self, Component, SamplingOptions};
 use crate::profile::Profiler;
 use crate::snapshot::{History, Recorder, SamplerOptions, Snapshot};
@@ -90,6 +90,11 @@ impl Builder {
             .on_thread_start(|| std::mem::forget(OWN.enter()))
             .build()
             .map_err(Error::thread)?;
+        let gate = if serve {
+            Gate::open(&config.web)?
+        } else {
+            Gate::default()
+        };
         let bound = {
             let _runtime = runtime.enter();
             let addresses: &[SocketAddr] = if serve {
@@ -149,6 +154,7 @@ impl Builder {
             #[cfg(feature = "otlp")]
             push: crate::push::Settings::resolve(&config, resource, variable)?,
             bound,
+            gate,
             api: Arc::clone(&api),
             ticker: Ticker {
                 recorder: Arc::clone(&recorder),
@@ -243,6 +249,8 @@ impl Exporter {
     }
 
     /// All endpoints as a warp filter for a server of the host's own. Requests for other paths are left to other routes.
+    ///
+    /// TLS, users and limits are the host's business there: `web.config_file` concerns the exporter's own server only.
     pub fn routes(&self) -> BoxedFilter<(Response,)> {
         exposition::routes(Arc::clone(&self.api))
     }
@@ -275,6 +283,7 @@ struct Parts {
     ticker: Ticker,
     api: Arc<Api>,
     bound: Bound,
+    gate: Gate,
     started: SystemTime,
     #[cfg(feature = "otlp")]
     push: Option<crate::push::Settings>,
@@ -288,6 +297,7 @@ impl Parts {
             ticker,
             api,
             bound,
+            gate,
             started,
             ..
         } = self;
@@ -296,7 +306,7 @@ impl Parts {
         let alerts = ticker.alerts.clone();
         let grace = config.web.shutdown_timeout;
         let ticker = ticker.run(stopped(stopping.clone()));
-        let server = exposition::serve(bound, api, &config.web, stopped(stopping.clone()));
+        let server = exposition::serve(bound, api, gate, &config.web, stopped(stopping.clone()));
         let notifier = async {
             if let Some(alerts) = alerts {
                 let finished = async {
