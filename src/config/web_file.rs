@@ -103,7 +103,7 @@ impl WebFile {
             Ok(Value::Null) => file.is_blank = true,
             Ok(Value::Mapping(mut map)) => {
                 file.is_blank = map.is_empty();
-                without_empty_sections(&mut map);
+                take_out_texts(&mut map, &mut problems);
                 let document = Value::Mapping(map);
                 let mut root = Section::root(&document, &mut problems);
                 file.read_sections(&mut root, directory);
@@ -120,10 +120,7 @@ impl WebFile {
     }
 
     fn read_sections(&mut self, root: &mut Section<'_>, directory: &Path) {
-        let has_tls = root.has("tls_server_config");
-        self.tls = root
-            .section("tls_server_config", |tls| TlsSection::read(tls, directory))
-            .filter(|_| has_tls);
+        self.tls = root.section("tls_server_config", |tls| TlsSection::read(tls, directory));
         self.headers = root.section("http_server_config", |http| {
             // Only HTTP/1.1 is spoken here, so there is nothing to switch off.
             let _ = http.optional::<bool>("http2", |_| Ok(()));
@@ -137,11 +134,14 @@ impl WebFile {
     }
 }
 
-/// A section without anything in it is none, as in the toolkit.
-fn without_empty_sections(map: &mut Mapping) {
+/// Takes out what is no section. Nothing at all is none, as in the toolkit; what stands there instead may be a key and is not shown.
+fn take_out_texts(map: &mut Mapping, problems: &mut Problems) {
     for name in ["tls_server_config", "http_server_config", "rate_limit"] {
-        if map.get(name).is_some_and(Value::is_null) {
-            map.remove(name);
+        if map.get(name).is_some_and(|value| !value.is_mapping())
+            && let Some(value) = map.remove(name)
+            && !value.is_null()
+        {
+            problems.note(name, None, "allowed: a section with keys".to_owned());
         }
     }
 }

@@ -375,3 +375,43 @@ async fn recover(api: Arc<Api>, rejection: Rejection) -> Result<Response, Reject
         None => Err(rejection),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use crate::exporter::Exporter;
+
+    /// What shows stacks or changes the process: to this machine, or to who is known, whatever his address.
+    #[tokio::test]
+    async fn who_is_known_may_do_from_elsewhere_what_others_may_not() {
+        let exporter = Exporter::builder(Config::production()).without_server();
+        let exporter = exporter.start().unwrap();
+        let routes = exporter.routes();
+        let elsewhere = Peer(([192, 0, 2, 7], 4711).into());
+        for (method, path) in [
+            ("GET", "/metrics/memory/leaks"),
+            ("GET", "/metrics/memory/alerts"),
+            ("POST", "/metrics/memory/gc"),
+            ("POST", "/debug/sampling?interval=1MiB"),
+            ("GET", "/debug/flamegraph"),
+        ] {
+            let ask = |is_known: bool, origin: &'static str| {
+                let request = warp::test::request().method(method).path(path);
+                let request = request.extension(elsewhere);
+                let request = request.header("host", "shop-1.example.org:10113");
+                let request = request.header("origin", origin);
+                let request = match is_known {
+                    true => request.extension(Authenticated),
+                    false => request,
+                };
+                let routes = routes.clone();
+                async move { request.reply(&routes).await.status() }
+            };
+            const OWN: &str = "https://shop-1.example.org:10113";
+            assert_eq!(ask(false, OWN).await, 403, "{path}");
+            assert_ne!(ask(true, OWN).await, 403, "{path}");
+            assert_eq!(ask(true, "https://evil.example").await, 403, "{path}");
+        }
+    }
+}

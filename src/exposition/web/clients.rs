@@ -195,3 +195,37 @@ fn names(certificate: &CertificateDer<'_>) -> Option<Vec<String>> {
     });
     Some(texts.collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{CertificateParams, KeyPair, SanType};
+
+    use super::*;
+
+    #[test]
+    fn names_of_every_kind_are_read_as_they_are_written() {
+        let mut params =
+            CertificateParams::new(["*.example.org".to_owned(), "10.0.0.1".to_owned()]).unwrap();
+        params.subject_alt_names.extend([
+            SanType::IpAddress("2001:db8::1".parse().unwrap()),
+            SanType::Rfc822Name("ada@example.org".try_into().unwrap()),
+            SanType::URI("spiffe://example.org/shop".try_into().unwrap()),
+        ]);
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.self_signed(&key).unwrap();
+        let expected = [
+            "*.example.org",
+            "10.0.0.1",
+            "2001:db8::1",
+            "ada@example.org",
+            "spiffe://example.org/shop",
+        ];
+        assert_eq!(names(certificate.der()).unwrap(), expected);
+        let bare = CertificateParams::new([])
+            .unwrap()
+            .self_signed(&key)
+            .unwrap();
+        assert_eq!(names(bare.der()).unwrap(), [""; 0]);
+        assert_eq!(names(&CertificateDer::from(vec![1, 2, 3])), None);
+    }
+}

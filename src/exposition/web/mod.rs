@@ -11,6 +11,8 @@
 //! | `limit.rs` | how many requests are answered |
 
 mod clients;
+#[cfg(test)]
+mod fixture;
 mod handshake;
 mod limit;
 mod rules;

@@ -310,7 +310,7 @@ mod tests {
     async fn an_unknown_user_costs_as_much_as_a_wrong_password() {
         let (users, _) = users(&[("ada", &hash("right", 4)), ("bob", &hash("right", 9))]);
         let checker = Checker::new();
-        let mut time = async |user: &str| {
+        let time = async |user: &str| {
             let mut least = std::time::Duration::MAX;
             for _ in 0..3 {
                 let start = std::time::Instant::now();

@@ -181,3 +181,138 @@ fn are_settled(seen: &[(PathBuf, Option<Stamp>)]) -> bool {
     seen.iter()
         .all(|(_, stamp)| stamp.is_none_or(|stamp| stamp.is_settled()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture::{Folder, TLS};
+    use super::*;
+
+    fn users(names: &str) -> String {
+        let hash = "$2y$10$X0h1gDsPszWURQaxFh.zoubFi6DXncSjhoQNJgRrnGs7EsimhC7zG";
+        let users: Vec<String> = names
+            .chars()
+            .map(|name| format!("{name}: {hash}"))
+            .collect();
+        format!("basic_auth_users: {{{}}}\n", users.join(", "))
+    }
+
+    fn watch(folder: &Folder) -> Watch {
+        Watch::start(&folder.path("web.yml")).unwrap()
+    }
+
+    fn complaint(watch: &Watch) -> Option<String> {
+        watch.state.lock().unwrap().complaint.clone()
+    }
+
+    #[test]
+    fn a_file_that_changes_is_read_again_once() {
+        let folder = Folder::new();
+        folder.write("web.yml", &users("a"));
+        let watch = watch(&folder);
+        let first = watch.current();
+        assert!(Arc::ptr_eq(&first, &watch.current()));
+        folder.write("web.yml", &users("ab"));
+        let second = watch.current();
+        assert_eq!((first.users.len(), second.users.len()), (1, 2));
+        assert!(Arc::ptr_eq(&second, &watch.current()));
+    }
+
+    #[test]
+    fn a_certificate_that_changes_is_read_again() {
+        let folder = Folder::new();
+        folder.write_pair();
+        folder.write("web.yml", TLS);
+        let watch = watch(&folder);
+        let first = watch.current();
+        folder.write_pair();
+        let second = watch.current();
+        assert!(!Arc::ptr_eq(
+            first.tls.as_ref().unwrap(),
+            second.tls.as_ref().unwrap()
+        ));
+    }
+
+    #[test]
+    fn a_file_that_is_being_written_is_left_alone() {
+        let folder = Folder::new();
+        folder.write("web.yml", &users("a"));
+        let watch = watch(&folder);
+        let first = watch.current();
+        folder.write_now("web.yml", &users("ab"));
+        assert!(Arc::ptr_eq(&first, &watch.current()));
+        std::thread::sleep(2 * SETTLED);
+        assert_eq!(watch.current().users.len(), 2);
+        // So is one that is named for the first time.
+        folder.write_pair();
+        let certificate = std::fs::read_to_string(folder.path("server.crt")).unwrap();
+        folder.write("web.yml", TLS);
+        folder.write_now("server.crt", &certificate);
+        assert!(watch.current().tls.is_none() && complaint(&watch).is_none());
+        folder.write("server.crt", &certificate);
+        assert!(watch.current().tls.is_some());
+    }
+
+    #[test]
+    fn what_is_wrong_leaves_the_old_in_force_and_is_said_once() {
+        let folder = Folder::new();
+        folder.write("web.yml", &users("a"));
+        let watch = watch(&folder);
+        let first = watch.current();
+        for wrong in ["basic_auth_users: [", "nonsense: 1\n", TLS, ""] {
+            folder.write("web.yml", wrong);
+            assert!(Arc::ptr_eq(&first, &watch.current()), "{wrong}");
+            assert!(complaint(&watch).is_some(), "{wrong}");
+        }
+        std::fs::remove_file(folder.path("web.yml")).unwrap();
+        assert!(Arc::ptr_eq(&first, &watch.current()));
+        assert!(complaint(&watch).unwrap().contains("cannot be read"));
+        folder.write("web.yml", &users("ab"));
+        assert_eq!(watch.current().users.len(), 2);
+        assert_eq!(complaint(&watch), None);
+    }
+
+    /// The file was right all the time; what it names was not there, and comes.
+    #[test]
+    fn what_a_wrong_file_names_is_looked_at_too() {
+        let folder = Folder::new();
+        folder.write("web.yml", &users("a"));
+        let watch = watch(&folder);
+        folder.write("web.yml", TLS);
+        assert!(watch.current().tls.is_none());
+        assert!(complaint(&watch).unwrap().contains("server.crt"));
+        folder.write_pair();
+        assert!(watch.current().tls.is_some());
+        assert_eq!(complaint(&watch), None);
+    }
+
+    #[test]
+    fn the_door_is_not_opened_by_mistake() {
+        let folder = Folder::new();
+        folder.write_pair();
+        folder.write("web.yml", &format!("{TLS}{}", users("a")));
+        let watch = watch(&folder);
+        for (text, said) in [
+            ("", "nothing stands in the file"),
+            ("{}", "nothing stands in the file"),
+            ("basic_auth_users: {}", "tls_server_config: missing"),
+        ] {
+            folder.write("web.yml", text);
+            let rules = watch.current();
+            assert!(rules.tls.is_some() && rules.users.len() == 1, "{text:?}");
+            assert!(complaint(&watch).unwrap().contains(said), "{text:?}");
+        }
+        // Users may go, if that is said.
+        folder.write("web.yml", TLS);
+        assert!(watch.current().users.is_empty());
+    }
+
+    #[test]
+    fn a_blank_file_may_be_filled() {
+        let folder = Folder::new();
+        folder.write("web.yml", "");
+        let watch = watch(&folder);
+        assert!(watch.current().users.is_empty());
+        folder.write("web.yml", &users("a"));
+        assert_eq!(watch.current().users.len(), 1);
+    }
+}
