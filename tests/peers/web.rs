@@ -87,12 +87,12 @@ fn health(prometheus: &Server) -> BTreeMap<String, String> {
 fn becomes(prometheus: &Server, expected: &[(&str, &str)]) {
     let is_so = |health: &BTreeMap<String, String>| {
         expected.iter().all(|(job, error)| {
-            let found = &health[*job];
-            found.contains(error) && error.is_empty() == found.is_empty()
+            let found = health.get(*job);
+            found.is_some_and(|found| found.contains(error) && error.is_empty() == found.is_empty())
         })
     };
     let mut last = BTreeMap::new();
-    for _ in 0..150 {
+    for _ in 0..600 {
         last = health(prometheus);
         if is_so(&last) {
             return;
