@@ -273,19 +273,21 @@ fn users_change_while_the_server_runs() {
 /// A flood of wrong passwords leaves room for who is known.
 #[test]
 fn a_flood_of_wrong_passwords_does_not_stop_the_scrapes() {
-    let hash = bcrypt::hash("right", 8).unwrap();
+    let hash = bcrypt::hash("right", 10).unwrap();
     let folder = Folder::with(&format!("basic_auth_users: {{ada: {hash}}}\n"));
     let (_exporter, address) = folder.served(|_| {});
     let scrape = move |password: &str| status_of(address, "/metrics", "ada", password);
     assert_eq!(scrape("right"), "200");
-    let flood: Vec<_> = (0..60)
+    let flood: Vec<_> = (0..40)
         .map(|at| std::thread::spawn(move || scrape(&format!("wrong {at}"))))
         .collect();
     let mut scrapes = 0;
-    while !flood.iter().all(|one| one.is_finished()) || scrapes < 3 {
+    while !flood.iter().all(|one| one.is_finished()) {
         assert_eq!(scrape("right"), "200");
         scrapes += 1;
     }
+    // Behind the others in the queue it would have been one or two.
+    assert!(scrapes >= 5, "{scrapes}");
     for one in flood {
         assert_eq!(one.join().unwrap(), "401");
     }

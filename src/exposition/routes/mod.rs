@@ -399,7 +399,7 @@ mod tests {
             let ask = |is_known: bool, origin: &'static str| {
                 let request = warp::test::request().method(method).path(path);
                 let request = request.extension(elsewhere);
-                let request = request.header("host", "shop-1.example.org:10113");
+                let request = request.header("host", "192.0.2.1:10113");
                 let request = request.header("origin", origin);
                 let request = match is_known {
                     true => request.extension(Authenticated),
@@ -408,7 +408,7 @@ mod tests {
                 let routes = routes.clone();
                 async move { request.reply(&routes).await.status() }
             };
-            const OWN: &str = "https://shop-1.example.org:10113";
+            const OWN: &str = "https://192.0.2.1:10113";
             assert_eq!(ask(false, OWN).await, 403, "{path}");
             assert_ne!(ask(true, OWN).await, 403, "{path}");
             assert_eq!(ask(true, "https://evil.example").await, 403, "{path}");

@@ -34,6 +34,7 @@ use crate::config::{ConfigError, Web};
 
 use super::gate::{Authenticated, Refusal, Wire};
 use super::json::ApiError;
+use super::routes::Peer;
 
 use limit::Bucket;
 use rules::Rules;
@@ -110,7 +111,9 @@ impl WebConfig {
         {
             return Ok(Some(Authenticated));
         }
+        let peer = request.extensions().get::<Peer>().map(|peer| peer.0);
         tracing::debug!(
+            ?peer,
             path = request.uri().path(),
             "request without a valid user and password"
         );

@@ -346,4 +346,14 @@ mod tests {
         }
         assert_eq!((least, checker.slots.available_permits()), (0, MOST_CHECKS));
     }
+
+    #[tokio::test]
+    async fn work_that_nobody_waits_for_any_more_counts() {
+        let (users, _) = users(&[("ada", &hash("right", 13))]);
+        let checker = Checker::new();
+        let check = checker.is_valid(&users, credentials("ada", b"wrong"));
+        let little = std::time::Duration::from_millis(20);
+        assert!(tokio::time::timeout(little, check).await.is_err());
+        assert_eq!(checker.slots.available_permits(), MOST_CHECKS - 1);
+    }
 }
