@@ -24,6 +24,8 @@ const HEADERS: &[(&str, &[&str])] = &[
     ("X-XSS-Protection", &[]),
 ];
 
+const LONGEST_INTERVAL: Duration = Duration::from_secs(24 * 3600);
+
 /// Names of `client_auth_type`. The last one is an older name, which the toolkit takes too.
 const CLIENT_AUTH: &[(&str, ClientAuth)] = &[
     ("NoClientCert", ClientAuth::None),
@@ -308,7 +310,13 @@ fn is_header(name: &str, value: &str) -> Result<(), String> {
 
 impl Rate {
     fn read(rate: &mut Section<'_>) -> Option<Self> {
-        let interval = rate.optional("interval", |_: &Interval| Ok(()));
+        let interval = rate.optional("interval", |interval: &Interval| {
+            if interval.0 <= LONGEST_INTERVAL {
+                Ok(())
+            } else {
+                Err(Interval::allowed())
+            }
+        });
         let burst = rate.optional("burst", |burst: &usize| {
             if u32::try_from(*burst).is_ok() {
                 Ok(())
@@ -338,7 +346,7 @@ struct Interval(Duration);
 
 impl Knob for Interval {
     fn allowed() -> String {
-        "a duration such as 1s or 100ms, or 0 for no limit".to_owned()
+        "a duration such as 1s or 100ms, up to a day, or 0 for no limit".to_owned()
     }
 
     fn parse(value: &Value) -> Option<Self> {
@@ -389,7 +397,7 @@ http_server_config:
     X-XSS-Protection: ''
     Strict-Transport-Security: max-age=31536000
 basic_auth_users:
-  ada: $2y$10$X0h1gDsPszWURQaxFh.zoubFi6DXncSjhoQNJgRrnGs7EsimhC7zG
+  ada: $2y$10$DrnR/cS9LiwJzT5Hb73aE.QG4iEkCR3XA5cpRklNOErJ3PJYNlXby
 rate_limit:
   interval: 100ms
   burst: 20
@@ -513,7 +521,7 @@ http_server_config.headers.X-Frame-Options: allowed: one of deny, sameorigin
 http_server_config.headers.Content-Security-Policy: allowed: a header value: visible characters only
 basic_auth_users.a:b: allowed: a name without a colon
 basic_auth_users.bob: allowed: a text
-rate_limit.interval: 1: allowed: a duration such as 1s or 100ms, or 0 for no limit
+rate_limit.interval: 1: allowed: a duration such as 1s or 100ms, up to a day, or 0 for no limit
 rate_limit.burst: -1: allowed: a whole number
 basic_auth: unknown key, allowed: tls_server_config, http_server_config, basic_auth_users, rate_limit
 ";
@@ -563,10 +571,26 @@ basic_auth: unknown key, allowed: tls_server_config, http_server_config, basic_a
                 "{section}: {problems:?}"
             );
         }
+        let (_, problems) = read("rate_limit: {interval: 2days, burst: 1}");
+        assert_eq!(problems.len(), 1, "{problems:?}");
         let (_, problems) = read("rate_limit: {interval: 1s}");
         assert_eq!(
             problems,
             ["rate_limit.burst: with an interval, allowed: a whole number of requests from 1"]
         );
+    }
+
+    #[test]
+    fn the_example_of_the_readme_is_right() {
+        let readme = include_str!("../../README.md");
+        let example = readme
+            .split("```")
+            .find(|block| block.starts_with("yaml\n# web.yml"));
+        let example = example.unwrap().trim_start_matches("yaml");
+        let (file, problems) = read(&example.replace("  # client", "  client"));
+        assert_eq!(problems, [""; 0]);
+        let tls = file.tls.unwrap();
+        assert_eq!(tls.client_auth, ClientAuth::RequireAndVerify);
+        assert!(file.rate.is_some() && file.users.contains_key("prometheus"));
     }
 }

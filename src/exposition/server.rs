@@ -8,7 +8,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -213,8 +213,7 @@ async fn connection<S: Answers>(
         request.extensions_mut().insert(Peer(peer));
         let (shared, busy, pass) = (Arc::clone(&shared), Arc::clone(&busy), Arc::clone(&pass));
         async move {
-            busy.store(true, Ordering::Relaxed);
-            let mut response = respond(&shared, &pass, request).await;
+            let mut response = respond(&shared, &pass, &busy, request).await;
             shared.gate.finish(&pass, &mut response);
             busy.store(false, Ordering::Relaxed);
             shared.places.changed.notify_one();
@@ -239,6 +238,7 @@ async fn connection<S: Answers>(
 async fn respond<S: Answers>(
     shared: &Shared<S>,
     pass: &Pass,
+    busy: &AtomicBool,
     mut request: Request<Incoming>,
 ) -> Response {
     let session = &shared.api.session;
@@ -248,6 +248,8 @@ async fn respond<S: Answers>(
         if let Err(refusal) = shared.gate.admit(pass, &mut request).await {
             return refusal.respond(session);
         }
+        // From here on it keeps its place: who has not been let in yet may be made to leave, so that a flood of them locks nobody out.
+        busy.store(true, Ordering::Relaxed);
         if request.body().size_hint().lower() > MAX_BODY_BYTES {
             let help = "send no body; no endpoint reads one";
             return ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large", help)

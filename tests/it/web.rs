@@ -293,6 +293,24 @@ fn a_flood_of_wrong_passwords_does_not_stop_the_scrapes() {
     }
 }
 
+/// Whose password is being checked has no right to his place yet.
+#[test]
+fn a_full_server_lets_in_who_is_known() {
+    let hash = bcrypt::hash("right", 13).unwrap();
+    let folder = Folder::with(&format!("basic_auth_users: {{ada: {hash}}}\n"));
+    let (_exporter, address) = folder.served(|config| config.web.max_connections = 4);
+    let scrape = move |password: &str| status_of(address, "/metrics", "ada", password);
+    assert_eq!(scrape("right"), "200");
+    let flood: Vec<_> = (0..4)
+        .map(|at| std::thread::spawn(move || scrape(&format!("wrong {at}"))))
+        .collect();
+    // Longer than a new connection may not be made to leave, and shorter than the checks take.
+    std::thread::sleep(Duration::from_millis(200));
+    assert_eq!(scrape("right"), "200");
+    let answers = flood.into_iter().map(|one| one.join().unwrap());
+    assert_eq!(answers.filter(String::is_empty).count(), 1);
+}
+
 #[test]
 fn a_file_that_is_wrong_at_the_start_is_a_mistake_of_the_configuration() {
     let folder = Folder::with(

@@ -27,7 +27,10 @@ impl Bucket {
     /// How long it takes until there is one.
     pub(super) fn take(&mut self, now: Instant) -> Result<(), Duration> {
         let missing = self.full_at.saturating_duration_since(now);
-        let most = self.rate.interval.saturating_mul(self.rate.burst - 1);
+        let most = self
+            .rate
+            .interval
+            .saturating_mul(self.rate.burst.saturating_sub(1));
         if missing > most {
             return Err(missing - most);
         }

@@ -188,7 +188,7 @@ mod tests {
     use super::*;
 
     fn users(names: &str) -> String {
-        let hash = "$2y$10$X0h1gDsPszWURQaxFh.zoubFi6DXncSjhoQNJgRrnGs7EsimhC7zG";
+        let hash = "$2y$10$DrnR/cS9LiwJzT5Hb73aE.QG4iEkCR3XA5cpRklNOErJ3PJYNlXby";
         let users: Vec<String> = names
             .chars()
             .map(|name| format!("{name}: {hash}"))
