@@ -152,3 +152,22 @@ impl Gate {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+
+    #[test]
+    fn a_file_that_is_asked_for_is_not_passed_over() {
+        let mut web = Config::production().web;
+        assert!(Gate::open(&web).is_ok());
+        web.config_file = Some("none.yml".into());
+        let error = Gate::open(&web).unwrap_err().to_string();
+        let said = match cfg!(feature = "web-config") {
+            true => "none.yml: cannot be read",
+            false => "web.config_file: this build cannot read it",
+        };
+        assert!(error.starts_with(said), "{error}");
+    }
+}
