@@ -18,7 +18,7 @@ use crate::analysis;
 use crate::collector::{Roots, Target};
 use crate::config::{Auto, Config, Resource};
 use crate::error::Error;
-use crate::exposition::{self, Api, Bound, MemoryCollector, Session, TextOptions, Watched};
+use crate::exposition::{self, Api, Bound, Gate, MemoryCollector, Session, TextOptions, Watched};
 use crate::heap::{self, Component, SamplingOptions};
 use crate::profile::Profiler;
 use crate::snapshot::{Archive, History, Recorder, SamplerOptions, Snapshot};
@@ -98,6 +98,11 @@ impl Builder {
             .on_thread_start(|| std::mem::forget(OWN.enter()))
             .build()
             .map_err(Error::thread)?;
+        let gate = if serve {
+            Gate::open(&config.web)?
+        } else {
+            Gate::default()
+        };
         let bound = {
             let _runtime = runtime.enter();
             match (serve, listeners.is_empty()) {
@@ -160,6 +165,7 @@ impl Builder {
             #[cfg(feature = "otlp")]
             push: crate::push::Settings::resolve(&config, resource, variable)?,
             bound,
+            gate,
             api: Arc::clone(&api),
             ticker: Ticker {
                 recorder: Arc::clone(&recorder),
@@ -255,6 +261,8 @@ impl Exporter {
     }
 
     /// All endpoints as a warp filter for a server of the host's own. Requests for other paths are left to other routes.
+    ///
+    /// TLS, users and limits are the host's business there: `web.config_file` concerns the exporter's own server only.
     pub fn routes(&self) -> BoxedFilter<(Response,)> {
         exposition::routes(Arc::clone(&self.api))
     }
@@ -287,6 +295,7 @@ struct Parts {
     ticker: Ticker,
     api: Arc<Api>,
     bound: Bound,
+    gate: Gate,
     started: SystemTime,
     #[cfg(feature = "otlp")]
     push: Option<crate::push::Settings>,
@@ -300,6 +309,7 @@ impl Parts {
             ticker,
             api,
             bound,
+            gate,
             started,
             ..
         } = self;
@@ -308,7 +318,7 @@ impl Parts {
         let alerts = ticker.alerts.clone();
         let grace = config.web.shutdown_timeout;
         let ticker = ticker.run(stopped(stopping.clone()));
-        let server = exposition::serve(bound, api, &config.web, stopped(stopping.clone()));
+        let server = exposition::serve(bound, api, gate, &config.web, stopped(stopping.clone()));
         let notifier = async {
             if let Some(alerts) = alerts {
                 let finished = async {

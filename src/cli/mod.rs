@@ -13,6 +13,7 @@ use crate::collector::Target;
 use crate::config::{Config, LogFormat, LogLevel, Profile};
 use crate::error::Error;
 use crate::exporter::Exporter;
+use crate::exposition::Gate;
 use crate::watch::replay;
 
 use generate::Generate;
@@ -35,7 +36,7 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Read configuration files and say everything that is wrong with them.
+    /// Read configuration files, and the web configuration files that they name, and say everything that is wrong with them.
     CheckConfig {
         /// Files to check.
         #[arg(required = true)]
@@ -92,6 +93,9 @@ struct Run {
     /// Path of the metrics.
     #[arg(long = "web.telemetry-path", value_name = "PATH")]
     telemetry_path: Option<String>,
+    /// Web configuration file of Prometheus' exporters: TLS, users, headers, rate limit.
+    #[arg(long = "web.config.file", value_name = "FILE")]
+    web_config_file: Option<String>,
     /// Process to watch, by number.
     #[arg(
         long = "target.pid",
@@ -204,7 +208,8 @@ fn analyse(
 fn check(files: &[PathBuf], profile: Profile) -> ExitCode {
     let mut code = ExitCode::SUCCESS;
     for file in files {
-        match Config::from_file(profile, Some(file)) {
+        let checked = Config::from_file(profile, Some(file));
+        match checked.and_then(|config| Gate::open(&config.web)) {
             Ok(_) => println!("{}: ok", file.display()),
             Err(error) => {
                 for problem in error.problems() {
@@ -225,6 +230,10 @@ fn start(run: Run) -> Result<(), Error> {
             (!run.listen_address.is_empty()).then(|| list(&run.listen_address)),
         ),
         ("WEB__TELEMETRY_PATH", run.telemetry_path),
+        (
+            "WEB__CONFIG_FILE",
+            run.web_config_file.map(|path| format!("{path:?}")),
+        ),
         (
             "LOG__LEVEL",
             run.log_level.map(|level| level.as_str().to_owned()),

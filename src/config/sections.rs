@@ -20,6 +20,8 @@ use super::recommendations::RecommendationThresholds;
 pub struct Web {
     pub listen_address: Vec<SocketAddr>,
     pub telemetry_path: String,
+    pub config_file: Option<PathBuf>,
+    pub auth_exempt_paths: Vec<String>,
     pub cors_allowed_origins: Vec<String>,
     pub max_connections: usize,
     pub header_timeout: Duration,

@@ -8,7 +8,9 @@
 //! | `json.rs` | the shape that every JSON answer and error has |
 //! | `views/` | what each JSON endpoint shows |
 //! | `handlers.rs` | what each endpoint does |
-//! | `access.rs` | which pages may send what only this machine may ask |
+//! | `gate.rs` | who may come in: the server's view of the web configuration file |
+//! | `web/` | the web configuration file: TLS, users, headers, rate limit |
+//! | `access.rs` | which pages may send what only this machine, or who is known, may ask |
 //! | `query.rs` | parameters of a query |
 //! | `profiles.rs` | pprof, flame graphs |
 //! | `kept.rs` | profiles that are kept, those from before the last restart too |
@@ -20,11 +22,13 @@
 //! | `routes/` | which request goes where, and who may send it |
 //! | `listen.rs` | ports: opened here, or taken over |
 //! | `server.rs` | the accept loop: limits, time-outs, draining |
+//! | `places.rs` | places for connections |
 
 mod access;
 mod alerts;
 mod allocations;
 mod classic;
+mod gate;
 mod graphs;
 mod handlers;
 mod json;
@@ -32,6 +36,7 @@ mod kept;
 mod leaks;
 mod listen;
 mod negotiate;
+mod places;
 mod profiles;
 mod query;
 mod routes;
@@ -40,7 +45,10 @@ mod silences;
 mod text;
 mod trend;
 mod views;
+#[cfg(feature = "web-config")]
+mod web;
 
+pub(crate) use gate::Gate;
 pub(crate) use handlers::{Api, Watched};
 pub(crate) use json::Session;
 pub(crate) use listen::{Bound, ServerError, bind, take};

@@ -379,7 +379,11 @@ os.execv(sys.argv[2], sys.argv[2:])
         }
         assert!(!archive.add(&point(step)));
         let kept = steps(&archive, 0, u32::MAX);
-        assert!(kept.iter().copied().eq(0..u64::from(step)), "{} of {step}", kept.len());
+        assert!(
+            kept.iter().copied().eq(0..u64::from(step)),
+            "{} of {step}",
+            kept.len()
+        );
         println!("kept {step}");
     }
 
