@@ -13,6 +13,8 @@ enum Kind {
     Listen(ServerError),
     Thread(std::io::Error),
     Evidence(std::io::Error),
+    #[cfg(feature = "cli")]
+    Sockets(std::io::Error),
 }
 
 impl Error {
@@ -30,6 +32,11 @@ impl Error {
         Self(Kind::Thread(cause))
     }
 
+    #[cfg(feature = "cli")]
+    pub(crate) fn sockets(cause: std::io::Error) -> Self {
+        Self(Kind::Sockets(cause))
+    }
+
     pub(crate) fn evidence(cause: std::io::Error) -> Self {
         Self(Kind::Evidence(cause))
     }
@@ -41,6 +48,8 @@ impl fmt::Display for Error {
             Kind::Config(cause) => cause.fmt(f),
             Kind::Listen(cause) => cause.fmt(f),
             Kind::Evidence(cause) => write!(f, "limits.evidence.directory: {cause}"),
+            #[cfg(feature = "cli")]
+            Kind::Sockets(cause) => write!(f, "--web.systemd-socket: {cause}"),
             Kind::Thread(cause) => write!(f, "cannot start the exporter's thread: {cause}"),
         }
     }
@@ -59,6 +68,8 @@ impl std::error::Error for Error {
             Kind::Config(cause) => Some(cause),
             Kind::Listen(cause) => Some(cause),
             Kind::Thread(cause) | Kind::Evidence(cause) => Some(cause),
+            #[cfg(feature = "cli")]
+            Kind::Sockets(cause) => Some(cause),
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! The exporter lives on a thread of its own with a runtime of its own, so that it answers while the host's runtime is stuck.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
@@ -18,10 +18,10 @@ use crate::analysis;
 use crate::collector::{Roots, Target};
 use crate::config::{Auto, Config, Resource};
 use crate::error::Error;
-use crate::exposition::{self, Api, Bound, MemoryCollector, Session, TextOptions, Watched};
+use crate::exposition::{self, Api, Bound, Gate, MemoryCollector, Session, TextOptions, Watched};
 use crate::heap::{self, Component, SamplingOptions};
 use crate::profile::Profiler;
-use crate::snapshot::{History, Recorder, SamplerOptions, Snapshot};
+use crate::snapshot::{Archive, History, Recorder, SamplerOptions, Snapshot};
 use crate::ticker::Ticker;
 use crate::watch::{Guard, LeakWatch};
 
@@ -36,6 +36,7 @@ pub struct Builder {
     roots: Roots,
     service: Option<(String, String)>,
     serve: bool,
+    listeners: Vec<Arc<TcpListener>>,
 }
 
 impl Builder {
@@ -65,6 +66,12 @@ impl Builder {
         self
     }
 
+    /// Serves on listeners that are open already, as systemd hands them over, instead of on `web.listen_address`.
+    pub fn listeners(mut self, listeners: Vec<TcpListener>) -> Self {
+        self.listeners = listeners.into_iter().map(Arc::new).collect();
+        self
+    }
+
     /// Opens the ports, starts the thread, and returns.
     ///
     /// # Errors
@@ -76,6 +83,7 @@ impl Builder {
             roots,
             service,
             serve,
+            listeners,
         } = self;
         let _own = OWN.enter();
         for (key, value) in service
@@ -90,14 +98,18 @@ impl Builder {
             .on_thread_start(|| std::mem::forget(OWN.enter()))
             .build()
             .map_err(Error::thread)?;
+        let gate = if serve {
+            Gate::open(&config.web)?
+        } else {
+            Gate::default()
+        };
         let bound = {
             let _runtime = runtime.enter();
-            let addresses: &[SocketAddr] = if serve {
-                &config.web.listen_address
-            } else {
-                &[]
-            };
-            exposition::bind(addresses)?
+            match (serve, listeners.is_empty()) {
+                (false, _) => exposition::bind(&[])?,
+                (true, true) => exposition::bind(&config.web.listen_address)?,
+                (true, false) => exposition::take(&listeners)?,
+            }
         };
         let addresses = bound.addresses();
         let resource = Resource::resolve(&config.otlp, instance(&addresses), variable);
@@ -113,11 +125,15 @@ impl Builder {
         };
         let guard = guard.map_err(Error::evidence)?.map(Arc::new);
         let found = Arc::clone(&leaks);
-        let recorder = Recorder::new(options, history).deriving(move |snapshot, history| {
-            let mut derived = analysis::derive(snapshot, history);
-            derived.leaks = Some(found.reading());
-            derived
-        });
+        let archive = Archive::of(&config.history).map(Arc::new);
+        let recorder =
+            Recorder::new(options, history)
+                .keeping(archive)
+                .deriving(move |snapshot, history| {
+                    let mut derived = analysis::derive(snapshot, history);
+                    derived.leaks = Some(found.reading());
+                    derived
+                });
         let recorder = Arc::new(recorder);
         let alerts = match config.alerts.enabled {
             true => {
@@ -149,6 +165,7 @@ impl Builder {
             #[cfg(feature = "otlp")]
             push: crate::push::Settings::resolve(&config, resource, variable)?,
             bound,
+            gate,
             api: Arc::clone(&api),
             ticker: Ticker {
                 recorder: Arc::clone(&recorder),
@@ -215,6 +232,7 @@ impl Exporter {
             roots: Roots::default(),
             service: None,
             serve: true,
+            listeners: Vec::new(),
         }
     }
 
@@ -243,6 +261,8 @@ impl Exporter {
     }
 
     /// All endpoints as a warp filter for a server of the host's own. Requests for other paths are left to other routes.
+    ///
+    /// TLS, users and limits are the host's business there: `web.config_file` concerns the exporter's own server only.
     pub fn routes(&self) -> BoxedFilter<(Response,)> {
         exposition::routes(Arc::clone(&self.api))
     }
@@ -275,6 +295,7 @@ struct Parts {
     ticker: Ticker,
     api: Arc<Api>,
     bound: Bound,
+    gate: Gate,
     started: SystemTime,
     #[cfg(feature = "otlp")]
     push: Option<crate::push::Settings>,
@@ -288,6 +309,7 @@ impl Parts {
             ticker,
             api,
             bound,
+            gate,
             started,
             ..
         } = self;
@@ -296,7 +318,7 @@ impl Parts {
         let alerts = ticker.alerts.clone();
         let grace = config.web.shutdown_timeout;
         let ticker = ticker.run(stopped(stopping.clone()));
-        let server = exposition::serve(bound, api, &config.web, stopped(stopping.clone()));
+        let server = exposition::serve(bound, api, gate, &config.web, stopped(stopping.clone()));
         let notifier = async {
             if let Some(alerts) = alerts {
                 let finished = async {

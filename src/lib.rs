@@ -56,6 +56,10 @@
 //! `alert/manager.rs` decides the same in the process, by the evaluator
 //! (`alert/evaluate.rs`) that the tests of the rules come from; `alert/group.rs` says when people are to hear of it, `alert/tell.rs` makes a message of
 //! what is due, with the call site that `watch/culprit.rs` found, and `alert/delivery/` has each channel (`alert/channel/`) send it until it is taken. Alertmanager's configuration, the runbook, the lines in the dashboards and the table in the README come from the same definition.
+//!
+//! The life of one request: `exposition/server.rs` takes the connection and gives it a place (`places.rs`); `gate.rs` asks the web configuration
+//! file, if there is one, for TLS and then for a turn and a password (`web/`); `routes/` finds the endpoint, and lets only loopback, or who is
+//! known by now, do what shows stacks or changes the process; `handlers.rs` and the files beside it answer.
 
 /// The examples of the README, compiled as tests.
 #[cfg(doctest)]

@@ -62,6 +62,14 @@ impl Ticker {
         }
         self.recorder.own().set_profiles_bytes(reserved);
         let last = self.recorder.history().points().next_back().copied();
+        if let (Some(moment), Some(archive)) = (last, self.recorder.archive()) {
+            let (archive, own) = (Arc::clone(archive), Arc::clone(self.recorder.own()));
+            spawn_blocking(move || {
+                if !archive.add(&moment) {
+                    own.history_failed();
+                }
+            });
+        }
         if let Some(moment) = last
             && let Some(look) = self.leaks.begin()
         {

@@ -49,7 +49,7 @@ pub(crate) use health::{Finding, Health, PAST, Status, Vitals, assess};
 pub(crate) use place::{Place, Share};
 pub(crate) use recommendation::{Evidence, Recommendation};
 pub(crate) use tracker::{Slope, Statistics};
-pub(crate) use trend::{Trend, trend};
+pub(crate) use trend::{Slots, Trend};
 pub(crate) use verdict::{REACH, growth};
 
 use crate::snapshot::{Derived, History, Snapshot};

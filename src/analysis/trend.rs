@@ -20,32 +20,46 @@ pub(crate) struct Trend {
     pub(crate) virtual_size: Option<Statistics>,
 }
 
-/// Merges points into intervals counted back from `now`, and says what they did.
-pub(crate) fn trend<'a>(
-    points: impl IntoIterator<Item = &'a Point>,
+/// Merges points, given one after another and the oldest first, into intervals counted back from a time.
+#[derive(Debug)]
+pub(crate) struct Slots {
     now: SystemTime,
     interval: Duration,
-) -> Trend {
-    let slot = |point: &Point| {
-        let age = now.duration_since(point.time).unwrap_or_default();
-        age.as_nanos()
-            .checked_div(interval.as_nanos())
-            .unwrap_or_default()
-    };
-    let mut merged: Vec<Point> = Vec::new();
-    let mut current = None;
-    for point in points {
-        let at = slot(point);
-        match merged.last_mut() {
-            Some(last) if current == Some(at) => *last = last.merge(point),
-            _ => merged.push(*point),
+    merged: Vec<Point>,
+    /// The interval of the last, counted back.
+    current: Option<u128>,
+}
+
+impl Slots {
+    /// Empty ones.
+    pub(crate) fn new(now: SystemTime, interval: Duration) -> Self {
+        Self {
+            now,
+            interval,
+            merged: Vec::new(),
+            current: None,
         }
-        current = Some(at);
     }
-    Trend {
-        rss: statistics(&merged, |point| point.rss),
-        heap: statistics(&merged, |point| point.heap),
-        virtual_size: statistics(&merged, |point| point.virtual_size),
-        points: merged,
+
+    /// Takes in the next point.
+    pub(crate) fn add(&mut self, point: &Point) {
+        let age = self.now.duration_since(point.time).unwrap_or_default();
+        let at = age.as_nanos().checked_div(self.interval.as_nanos());
+        match self.merged.last_mut() {
+            Some(last) if self.current == at => *last = last.merge(point),
+            _ => self.merged.push(*point),
+        }
+        self.current = at;
+    }
+
+    /// What the levels did.
+    pub(crate) fn trend(self) -> Trend {
+        let points = self.merged;
+        Trend {
+            rss: statistics(&points, |point| point.rss),
+            heap: statistics(&points, |point| point.heap),
+            virtual_size: statistics(&points, |point| point.virtual_size),
+            points,
+        }
     }
 }

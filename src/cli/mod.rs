@@ -3,16 +3,17 @@
 mod generate;
 mod test_alert;
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::collector::Target;
 use crate::config::{Config, LogFormat, LogLevel, Profile};
 use crate::error::Error;
 use crate::exporter::Exporter;
+use crate::exposition::Gate;
 use crate::watch::replay;
 
 use generate::Generate;
@@ -35,7 +36,7 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Read configuration files and say everything that is wrong with them.
+    /// Read configuration files, and the web configuration files that they name, and say everything that is wrong with them.
     CheckConfig {
         /// Files to check.
         #[arg(required = true)]
@@ -60,6 +61,17 @@ enum Command {
     },
     /// Write rules for Prometheus, dashboards for Grafana and Alertmanager's configuration, as the catalog and a configuration have them.
     Generate(Box<Generate>),
+    /// Write completions for a shell to standard output: bash, elvish, fish, powershell or zsh.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+    /// Write manual pages, one for the program and one for each command.
+    Man {
+        /// Directory that they are written into.
+        #[arg(long, value_name = "DIRECTORY", default_value = ".")]
+        out: PathBuf,
+    },
     /// Send a test message through a channel of alerts.channels, and print what comes back.
     TestAlert(TestAlert),
 }
@@ -75,9 +87,15 @@ struct Run {
     /// Address to listen on; may be repeated, port 0 takes a free one.
     #[arg(long = "web.listen-address", value_name = "ADDRESS")]
     listen_address: Vec<SocketAddr>,
+    /// Listen on the sockets that systemd hands over, instead of on an address.
+    #[arg(long = "web.systemd-socket", conflicts_with = "listen_address")]
+    systemd_socket: bool,
     /// Path of the metrics.
     #[arg(long = "web.telemetry-path", value_name = "PATH")]
     telemetry_path: Option<String>,
+    /// Web configuration file of Prometheus' exporters: TLS, users, headers, rate limit.
+    #[arg(long = "web.config.file", value_name = "FILE")]
+    web_config_file: Option<String>,
     /// Process to watch, by number.
     #[arg(
         long = "target.pid",
@@ -119,6 +137,19 @@ pub fn run() -> ExitCode {
         Some(Command::Generate(generate)) => match generate.run() {
             Ok(code) => code,
             Err(error) => failed(&error),
+        },
+        Some(Command::Completions { shell }) => {
+            let mut command = Arguments::command();
+            let name = command.get_name().to_owned();
+            clap_complete::generate(shell, &mut command, name, &mut std::io::stdout());
+            ExitCode::SUCCESS
+        }
+        Some(Command::Man { out }) => match clap_mangen::generate_to(Arguments::command(), &out) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                complain(&format!("cannot write to {}: {error}", out.display()));
+                ExitCode::from(EXIT_FAILURE)
+            }
         },
         Some(Command::TestAlert(test)) => match test.run() {
             Ok(code) => code,
@@ -177,7 +208,8 @@ fn analyse(
 fn check(files: &[PathBuf], profile: Profile) -> ExitCode {
     let mut code = ExitCode::SUCCESS;
     for file in files {
-        match Config::from_file(profile, Some(file)) {
+        let checked = Config::from_file(profile, Some(file));
+        match checked.and_then(|config| Gate::open(&config.web)) {
             Ok(_) => println!("{}: ok", file.display()),
             Err(error) => {
                 for problem in error.problems() {
@@ -198,6 +230,10 @@ fn start(run: Run) -> Result<(), Error> {
             (!run.listen_address.is_empty()).then(|| list(&run.listen_address)),
         ),
         ("WEB__TELEMETRY_PATH", run.telemetry_path),
+        (
+            "WEB__CONFIG_FILE",
+            run.web_config_file.map(|path| format!("{path:?}")),
+        ),
         (
             "LOG__LEVEL",
             run.log_level.map(|level| level.as_str().to_owned()),
@@ -222,8 +258,13 @@ fn start(run: Run) -> Result<(), Error> {
         (None, None) => Target::Own,
     };
     let signals = Signals::listen().map_err(Error::thread)?;
+    let listeners = match run.systemd_socket {
+        true => handed_over().map_err(Error::sockets)?,
+        false => Vec::new(),
+    };
     let exporter = Exporter::builder(config)
         .target(target)
+        .listeners(listeners)
         .service("memory-exporter", env!("CARGO_PKG_VERSION"))
         .start()?;
     for address in exporter.addresses() {
@@ -233,6 +274,19 @@ fn start(run: Run) -> Result<(), Error> {
     tracing::info!("stopping");
     exporter.stop();
     Ok(())
+}
+
+/// The sockets of `memory-exporter.socket`.
+fn handed_over() -> std::io::Result<Vec<TcpListener>> {
+    let mut handed = listenfd::ListenFd::from_env();
+    let mut listeners = Vec::new();
+    for at in 0..handed.len() {
+        listeners.extend(handed.take_tcp_listener(at)?);
+    }
+    match listeners.is_empty() {
+        true => Err(std::io::Error::other("systemd has handed over no socket")),
+        false => Ok(listeners),
+    }
 }
 
 fn list(addresses: &[SocketAddr]) -> String {

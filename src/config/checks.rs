@@ -44,6 +44,16 @@ pub(super) fn is_path(path: &str) -> Result<(), String> {
     }
 }
 
+/// The path of a request, as it is sent.
+pub(super) fn is_request_path(path: &str) -> Result<(), String> {
+    let is_sent = |c: char| c.is_ascii_graphic() && !matches!(c, '?' | '#');
+    if path.starts_with('/') && path.chars().all(is_sent) {
+        Ok(())
+    } else {
+        Err("a path as it is sent, such as /-/healthy".to_owned())
+    }
+}
+
 pub(super) fn is_origin(origin: &str) -> Result<(), String> {
     let is_plain =
         || url::Url::parse(origin).is_ok_and(|url| url.origin().ascii_serialization() == origin);

@@ -18,6 +18,7 @@
 //! | `leaks.rs` | section `leaks` |
 //! | `recommendations.rs` | section `allocations.recommendations` |
 //! | `resource.rs` | who is speaking: resource attributes |
+//! | `web_file.rs` | the web configuration file, which is a document of its own |
 
 mod alerts;
 mod channels;
@@ -31,6 +32,8 @@ mod recommendations;
 mod resource;
 mod sections;
 mod shown;
+#[cfg(feature = "web-config")]
+mod web_file;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -60,6 +63,8 @@ pub use sections::{
     Log, LogFormat, LogLevel, Metrics, Otlp, Profile, Profiles, Protocol, Sampling, Temporality,
     Web,
 };
+#[cfg(feature = "web-config")]
+pub(crate) use web_file::{ClientAuth, Pem, Rate, TlsSection, TlsVersion, WebFile};
 
 /// Prefix of the environment variables that override a key.
 pub const ENVIRONMENT_PREFIX: &str = "MEMORY_EXPORTER__";
@@ -191,6 +196,10 @@ impl Config {
                 listen_address: web.list("listen_address"),
                 telemetry_path: web
                     .checked("telemetry_path", |text: &String| checks::is_path(text)),
+                config_file: web.get("config_file"),
+                auth_exempt_paths: web.list_checked("auth_exempt_paths", |text: &String| {
+                    checks::is_request_path(text)
+                }),
                 cors_allowed_origins: web.list_checked("cors_allowed_origins", |text: &String| {
                     checks::is_origin(text)
                 }),
@@ -233,6 +242,7 @@ impl Config {
             history: root.section("history", |history| HistoryConfig {
                 directory: history.get("directory"),
                 retention: history.within("retention", HOUR..=DAY * 366),
+                max_bytes: history.within("max_bytes", 4 << 20..=1 << 40),
             }),
             otlp: root.section("otlp", |otlp| Otlp {
                 enabled: otlp.get("enabled"),

@@ -294,6 +294,12 @@ impl<'a> Section<'a> {
         self.problems.note(&path, None, detail);
     }
 
+    /// Whether a key is there, whatever its value.
+    #[cfg(feature = "web-config")]
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.map.is_some_and(|map| map.contains_key(key))
+    }
+
     /// How many mistakes were noted so far.
     pub(super) fn mistakes(&self) -> usize {
         self.problems.noted.len()

@@ -20,6 +20,8 @@ use super::recommendations::RecommendationThresholds;
 pub struct Web {
     pub listen_address: Vec<SocketAddr>,
     pub telemetry_path: String,
+    pub config_file: Option<PathBuf>,
+    pub auth_exempt_paths: Vec<String>,
     pub cors_allowed_origins: Vec<String>,
     pub max_connections: usize,
     pub header_timeout: Duration,
@@ -123,6 +125,7 @@ pub struct EvidenceConfig {
 pub struct HistoryConfig {
     pub directory: Option<PathBuf>,
     pub retention: Duration,
+    pub max_bytes: u64,
 }
 
 /// Section `otlp`.

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -20,16 +20,10 @@ use crate::watch::{Guard, LeakWatch};
 
 use super::json::{ApiError, Session, answer};
 use super::negotiate::{Format, accepts_gzip};
-use super::query::{Parameters, bad_parameter, duration, parameters};
+use super::query::parameters;
 use super::text::{Scrape, TextOptions};
-use super::views::{GcView, HealthView, SnapshotView, TrendView};
+use super::views::{GcView, HealthView, SnapshotView};
 
-/// Most points that a trend answers with.
-const MOST_POINTS: u128 = 11_000;
-/// Points of a trend whose interval is not given.
-const USUAL_POINTS: u32 = 60;
-const USUAL_DURATION: Duration = Duration::from_secs(3600);
-const SECOND: Duration = Duration::from_secs(1);
 /// How long a forced release waits for other threads.
 const PATIENCE: Duration = Duration::from_millis(50);
 
@@ -58,7 +52,7 @@ pub(crate) struct Api {
     pub(super) max_live_samples: usize,
     scrape: Scrape,
     thresholds: Thresholds,
-    interval: Duration,
+    pub(super) interval: Duration,
     is_own: bool,
     releasing: AtomicBool,
     draining: AtomicBool,
@@ -157,50 +151,6 @@ pub(super) fn snapshot(api: &Api, query: &str) -> Result<Response, ApiError> {
     let snapshot = api.recorder.snapshot();
     let view = SnapshotView::new(&snapshot, &api.session);
     Ok(answer(&api.session, StatusCode::OK, snapshot.time, view))
-}
-
-/// `GET /metrics/memory/trend?duration=1h&interval=1m`
-pub(super) fn trend(api: &Api, query: &str) -> Result<Response, ApiError> {
-    let parameters = parameters(query, &["duration", "interval"])?;
-    let history = api.recorder.history();
-    let duration =
-        duration(&parameters, "duration", SECOND, history.retention())?.unwrap_or(USUAL_DURATION);
-    let interval = duration_of_interval(api, &parameters, duration)?;
-    let now = SystemTime::now();
-    let points: Vec<Point> = history.since(now, duration).copied().collect();
-    let growth = analysis::growth(history.since(now, analysis::REACH), now);
-    drop(history);
-    let trend = analysis::trend(&points, now, interval);
-    Ok(answer(
-        &api.session,
-        StatusCode::OK,
-        now,
-        TrendView::new(&trend, growth.as_ref(), duration, interval),
-    ))
-}
-
-fn duration_of_interval(
-    api: &Api,
-    parameters: &Parameters,
-    window: Duration,
-) -> Result<Duration, ApiError> {
-    let Some(interval) = duration(parameters, "interval", SECOND, window)? else {
-        return Ok((window / USUAL_POINTS).max(api.interval));
-    };
-    if window.as_nanos() / interval.as_nanos().max(1) > MOST_POINTS {
-        let shortest = Duration::from_secs(
-            u64::try_from(window.as_nanos() / MOST_POINTS / 1_000_000_000).unwrap_or(0) + 1,
-        );
-        return Err(bad_parameter(
-            "interval",
-            &parameters["interval"],
-            &format!(
-                "at least {} for this duration",
-                humantime::format_duration(shortest)
-            ),
-        ));
-    }
-    Ok(interval)
 }
 
 /// `GET /metrics/memory/health`

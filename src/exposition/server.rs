@@ -3,14 +3,12 @@
 //! Every wait has an end, and a flood cannot lock anybody out: when all places are taken, the connection that has waited longest
 //! without a request makes room for the new one.
 
-use std::collections::BTreeMap;
 use std::convert::Infallible;
-use std::io;
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use hyper::body::{Body, Incoming};
@@ -18,99 +16,33 @@ use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::Notify;
-use tokio::task::AbortHandle;
+use tokio::net::{TcpListener, TcpStream};
 use warp::http::{Request, StatusCode};
 use warp::reply::Response;
 
 use crate::config::Web;
 
+use super::gate::{Gate, Pass};
 use super::handlers::Api;
 use super::json::ApiError;
+use super::listen::Bound;
+use super::places::{Place, Places};
 use super::profiles;
 use super::routes::{Peer, with_fallback};
 
-/// Connections that may wait for the accept loop.
-const BACKLOG: u32 = 1_024;
 const MAX_HEADERS: usize = 64;
 const MAX_HEADER_BYTES: usize = 16 << 10;
 /// No endpoint reads a body; a small one is tolerated.
 const MAX_BODY_BYTES: u64 = 64 << 10;
-/// Time that a new connection has for its request before it may be made to leave.
-const GRACE: Duration = Duration::from_millis(100);
-/// How often a full server looks whether somebody may be made to leave.
-const FULL_PAUSE: Duration = Duration::from_millis(5);
 /// Pause after an error of `accept`, which usually means that there are no file descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-
-/// An address cannot be listened on.
-#[derive(Debug, thiserror::Error)]
-#[error("cannot listen on {address}: {cause}{}", hint(.cause))]
-pub(crate) struct ServerError {
-    address: SocketAddr,
-    #[source]
-    cause: io::Error,
-}
-
-fn hint(cause: &io::Error) -> &'static str {
-    match cause.kind() {
-        io::ErrorKind::AddrInUse => {
-            "; another process has the port: choose one with --web.listen-address or web.listen_address"
-        }
-        io::ErrorKind::PermissionDenied => "; ports below 1024 need a privilege",
-        io::ErrorKind::AddrNotAvailable => "; this machine does not have the address",
-        _ => "",
-    }
-}
-
-/// Listeners that are open but not served yet.
-#[derive(Debug)]
-pub(crate) struct Bound {
-    listeners: Vec<TcpListener>,
-}
-
-impl Bound {
-    /// Where they listen; with port 0 this says which port it became.
-    pub(crate) fn addresses(&self) -> Vec<SocketAddr> {
-        self.listeners
-            .iter()
-            .filter_map(|listener| listener.local_addr().ok())
-            .collect()
-    }
-}
-
-/// Opens all listeners, or none. Must be called in the runtime that will serve them.
-///
-/// # Errors
-/// The first address that cannot be listened on.
-pub(crate) fn bind(addresses: &[SocketAddr]) -> Result<Bound, ServerError> {
-    let listen = |address: SocketAddr| -> io::Result<TcpListener> {
-        let socket = if address.is_ipv4() {
-            TcpSocket::new_v4()?
-        } else {
-            TcpSocket::new_v6()?
-        };
-        socket.set_reuseaddr(true)?;
-        socket.bind(address)?;
-        socket.listen(BACKLOG)
-    };
-    let open = |address: &SocketAddr| {
-        listen(*address).map_err(|cause| ServerError {
-            address: *address,
-            cause,
-        })
-    };
-    Ok(Bound {
-        listeners: addresses.iter().map(open).collect::<Result<_, _>>()?,
-    })
-}
 
 /// Serves until `shutdown` is ready; then closes the listeners at once, lets open requests finish, and cuts off what is not done
 /// after `web.shutdown_timeout`.
 pub(crate) async fn serve(
     bound: Bound,
     api: Arc<Api>,
+    gate: Gate,
     web: &Web,
     shutdown: impl Future<Output = ()>,
 ) {
@@ -121,6 +53,7 @@ pub(crate) async fn serve(
         header_timeout: web.header_timeout,
         request_timeout: web.request_timeout,
         api,
+        gate,
     });
     let accepting = bound
         .listeners
@@ -163,6 +96,7 @@ impl<S> Answers for S where
 struct Shared<S> {
     service: S,
     api: Arc<Api>,
+    gate: Gate,
     places: Arc<Places>,
     header_timeout: Duration,
     request_timeout: Duration,
@@ -206,12 +140,17 @@ async fn connection<S: Answers>(
     watcher: hyper_util::server::graceful::Watcher,
 ) {
     let busy = Arc::clone(&place.busy);
+    let entered = shared.gate.enter(stream, peer, shared.header_timeout);
+    let Some((stream, pass)) = entered.await else {
+        return;
+    };
+    let pass = Arc::new(pass);
     let service = service_fn(|mut request: Request<Incoming>| {
         request.extensions_mut().insert(Peer(peer));
-        let (shared, busy) = (Arc::clone(&shared), Arc::clone(&busy));
+        let (shared, busy, pass) = (Arc::clone(&shared), Arc::clone(&busy), Arc::clone(&pass));
         async move {
-            busy.store(true, Ordering::Relaxed);
-            let response = respond(&shared, request).await;
+            let mut response = respond(&shared, &pass, &busy, request).await;
+            shared.gate.finish(&pass, &mut response);
             busy.store(false, Ordering::Relaxed);
             shared.places.changed.notify_one();
             Ok::<_, Infallible>(response)
@@ -232,19 +171,33 @@ async fn connection<S: Answers>(
     drop(place);
 }
 
-async fn respond<S: Answers>(shared: &Shared<S>, request: Request<Incoming>) -> Response {
+async fn respond<S: Answers>(
+    shared: &Shared<S>,
+    pass: &Pass,
+    busy: &AtomicBool,
+    mut request: Request<Incoming>,
+) -> Response {
     let session = &shared.api.session;
-    if request.body().size_hint().lower() > MAX_BODY_BYTES {
-        let help = "send no body; no endpoint reads one";
-        return ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large", help)
-            .respond(session);
-    }
     let (path, query) = (request.uri().path(), request.uri().query());
     let patience = shared.request_timeout + profiles::asked_to_wait(path, query);
-    let answer = AssertUnwindSafe(shared.service.call(request)).catch_unwind();
-    match tokio::time::timeout(patience, answer).await {
-        Ok(Ok(Ok(response))) => response,
-        Ok(Ok(Err(never))) => match never {},
+    let answer = async {
+        if let Err(refusal) = shared.gate.admit(pass, &mut request).await {
+            return refusal.respond(session);
+        }
+        // From here on it keeps its place: who has not been let in yet may be made to leave, so that a flood of them locks nobody out.
+        busy.store(true, Ordering::Relaxed);
+        if request.body().size_hint().lower() > MAX_BODY_BYTES {
+            let help = "send no body; no endpoint reads one";
+            return ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large", help)
+                .respond(session);
+        }
+        match shared.service.call(request).await {
+            Ok(response) => response,
+            Err(never) => match never {},
+        }
+    };
+    match tokio::time::timeout(patience, AssertUnwindSafe(answer).catch_unwind()).await {
+        Ok(Ok(response)) => response,
         Ok(Err(_panic)) => {
             tracing::error!("a request handler panicked");
             let help = "the log of the process says why";
@@ -264,131 +217,5 @@ async fn respond<S: Answers>(shared: &Shared<S>, request: Request<Incoming>) -> 
             )
             .respond(session)
         }
-    }
-}
-
-/// Places for connections. All of them may be taken by clients that send nothing: such a client loses its place to a new one.
-struct Places {
-    most: usize,
-    open: Mutex<Open>,
-    /// A place is free again, or a request has ended.
-    changed: Notify,
-}
-
-/// Connections by age.
-#[derive(Default)]
-struct Open {
-    next: u64,
-    connections: BTreeMap<u64, Connection>,
-}
-
-struct Connection {
-    since: Instant,
-    busy: Arc<AtomicBool>,
-    task: Option<AbortHandle>,
-}
-
-/// A place that is taken until it is dropped.
-struct Place {
-    id: u64,
-    /// A request is being answered.
-    busy: Arc<AtomicBool>,
-    places: Arc<Places>,
-}
-
-impl Places {
-    fn new(most: usize) -> Arc<Self> {
-        Arc::new(Self {
-            most,
-            open: Mutex::default(),
-            changed: Notify::new(),
-        })
-    }
-
-    /// Waits until there is a place, or one that can be taken away.
-    async fn wait(&self) {
-        loop {
-            let changed = self.changed.notified();
-            let is_full = {
-                let open = self.open();
-                open.connections.len() >= self.most && open.idle().is_none()
-            };
-            if !is_full {
-                return;
-            }
-            let _ = tokio::time::timeout(FULL_PAUSE, changed).await;
-        }
-    }
-
-    fn take(places: &Arc<Self>) -> Place {
-        let mut open = places.open();
-        if open.connections.len() >= places.most
-            && let Some(oldest) = open.idle()
-        {
-            open.evict(oldest);
-        }
-        let id = open.next;
-        open.next += 1;
-        let busy = Arc::new(AtomicBool::new(false));
-        open.connections.insert(
-            id,
-            Connection {
-                since: Instant::now(),
-                busy: Arc::clone(&busy),
-                task: None,
-            },
-        );
-        drop(open);
-        Place {
-            id,
-            busy,
-            places: Arc::clone(places),
-        }
-    }
-
-    fn occupied_by(&self, id: u64, task: AbortHandle) {
-        if let Some(connection) = self.open().connections.get_mut(&id) {
-            connection.task = Some(task);
-        }
-    }
-
-    fn evict_all(&self) {
-        let mut open = self.open();
-        while let Some(id) = open.connections.keys().next().copied() {
-            open.evict(id);
-        }
-    }
-
-    fn open(&self) -> MutexGuard<'_, Open> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Open {
-    /// The oldest connection without a request that has had its time.
-    fn idle(&self) -> Option<u64> {
-        let mut old = self
-            .connections
-            .iter()
-            .take_while(|(_, connection)| connection.since.elapsed() >= GRACE);
-        old.find(|(_, connection)| !connection.busy.load(Ordering::Relaxed))
-            .map(|(id, _)| *id)
-    }
-
-    fn evict(&mut self, id: u64) {
-        if let Some(task) = self
-            .connections
-            .remove(&id)
-            .and_then(|connection| connection.task)
-        {
-            task.abort();
-        }
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.places.open().connections.remove(&self.id);
-        self.places.changed.notify_one();
     }
 }

@@ -340,6 +340,10 @@ impl Snapshot {
             &catalog::EXPORTER_OTLP_REJECTED_POINTS,
             Some(own.otlp_rejected_points),
         );
+        families.integer(
+            &catalog::EXPORTER_HISTORY_FAILURES,
+            Some(own.history_failures),
+        );
         families.add(
             &catalog::EXPORTER_NOTIFICATIONS,
             self.channels.iter().flat_map(|counts| {

@@ -75,6 +75,26 @@ impl Point {
         point
     }
 
+    /// A moment of which only levels are known: resident set size, bytes that the program holds, virtual size.
+    pub(super) fn of_levels(
+        time: SystemTime,
+        rss: Option<u64>,
+        heap: Option<u64>,
+        virtual_size: Option<u64>,
+    ) -> Self {
+        Self {
+            time,
+            span: Duration::ZERO,
+            moments: 1,
+            rss: rss.map(Level::of),
+            heap: heap.map(Level::of),
+            virtual_size: virtual_size.map(Level::of),
+            operations: None,
+            bytes: None,
+            parts: Parts::default(),
+        }
+    }
+
     /// What a snapshot leaves in the history.
     pub fn of(snapshot: &Snapshot) -> Self {
         let process = snapshot.process.get();

@@ -7,6 +7,7 @@
 //! | `families.rs` | which reading stands behind which metric |
 //! | `leaks.rs` | what the leak detector found, as plain numbers |
 //! | `limit.rs` | the memory limit that holds, and what is used against it |
+//! | `archive.rs` | the past on disk |
 //! | `history.rs` | the bounded ring of past moments |
 //! | `parts.rs` | what a moment leaves there in little room |
 //! | `derived.rs` | what the past says of a snapshot: numbers derived above |
@@ -14,6 +15,7 @@
 //! | `own.rs` | what the exporter counts about itself |
 //! | `recorder.rs` | the sampler and the history together, shared by everybody who asks |
 
+mod archive;
 mod derived;
 mod families;
 mod history;
@@ -33,6 +35,7 @@ use crate::collector::{
 };
 use crate::heap::Counts;
 
+pub(crate) use archive::Archive;
 pub use derived::{Derived, Growth, PartGrowth};
 pub use families::{Family, Labels, Sample, Value};
 pub use history::{History, Level, Point};

@@ -16,6 +16,7 @@ pub struct OwnStats {
     otlp_successes: AtomicU64,
     otlp_failures: AtomicU64,
     otlp_rejected_points: AtomicU64,
+    history_failures: AtomicU64,
     channels: OnceLock<Vec<Arc<ChannelCounts>>>,
 }
 
@@ -64,6 +65,8 @@ pub struct OwnReading {
     pub otlp_failures: u64,
     /// Data points that the receiver rejected.
     pub otlp_rejected_points: u64,
+    /// Moments that could not be written to disk.
+    pub history_failures: u64,
 }
 
 impl OwnStats {
@@ -80,6 +83,11 @@ impl OwnStats {
     /// Profiles and what goes with them take so many bytes.
     pub fn set_profiles_bytes(&self, bytes: u64) {
         self.profiles_bytes.store(bytes, Ordering::Relaxed);
+    }
+
+    /// A moment could not be written to disk.
+    pub fn history_failed(&self) {
+        self.history_failures.fetch_add(1, Ordering::Relaxed);
     }
 
     /// From now on messages for these alert channels are counted. Only the first call counts.
@@ -112,6 +120,7 @@ impl OwnStats {
             otlp_successes: self.otlp_successes.load(Ordering::Relaxed),
             otlp_failures: self.otlp_failures.load(Ordering::Relaxed),
             otlp_rejected_points: self.otlp_rejected_points.load(Ordering::Relaxed),
+            history_failures: self.history_failures.load(Ordering::Relaxed),
         }
     }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::{Derived, History, OwnStats, Point, Sampler, SamplerOptions, Snapshot};
+use super::{Archive, Derived, History, OwnStats, Point, Sampler, SamplerOptions, Snapshot};
 
 /// Says what follows for a snapshot from the history.
 type Derive = Box<dyn Fn(&Snapshot, &History) -> Derived + Send + Sync>;
@@ -15,6 +15,7 @@ pub struct Recorder {
     history: Mutex<History>,
     own: Arc<OwnStats>,
     derive: Option<Derive>,
+    archive: Option<Arc<Archive>>,
 }
 
 impl Recorder {
@@ -27,6 +28,7 @@ impl Recorder {
             history: Mutex::new(history),
             own,
             derive: None,
+            archive: None,
         }
     }
 
@@ -38,6 +40,17 @@ impl Recorder {
     ) -> Self {
         self.derive = Some(Box::new(derive));
         self
+    }
+
+    /// From now on what is pushed out of memory can be read from disk, where the ticker has it written.
+    pub(crate) fn keeping(mut self, archive: Option<Arc<Archive>>) -> Self {
+        self.archive = archive;
+        self
+    }
+
+    /// The past on disk, where there is one.
+    pub(crate) fn archive(&self) -> Option<&Arc<Archive>> {
+        self.archive.as_ref()
     }
 
     /// A snapshot of now; the history is not touched.

@@ -50,7 +50,7 @@ pub(crate) async fn send(
     }
 }
 
-async fn get(exporter: &Exporter, path: &str) -> Answer {
+pub(crate) async fn get(exporter: &Exporter, path: &str) -> Answer {
     send(exporter, "GET", path, "127.0.0.1:9", &[]).await
 }
 

@@ -60,6 +60,7 @@ const SERIES: &[&str] = &[
     "memory_exporter_dropped_samples_total",
     "memory_exporter_otlp_exports_total",
     "memory_exporter_otlp_rejected_points_total",
+    "memory_exporter_history_failures_total",
     "memory_exporter_notifications_total",
     "target_info",
 ];

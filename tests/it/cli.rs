@@ -219,3 +219,44 @@ fn a_target_by_name_is_followed_through_its_restart() {
         });
     }
 }
+
+#[test]
+fn a_wrong_web_configuration_ends_with_64_and_every_mistake() {
+    let folder = tempfile::tempdir().unwrap();
+    let web = folder.path().join("web.yml");
+    let web = web.to_str().unwrap();
+    std::fs::write(web, "basic_auth_users: {ada: hunter2}\nrate: {}\n").unwrap();
+    let config = folder.path().join("config.yaml");
+    std::fs::write(&config, format!("web: {{config_file: {web:?}}}\n")).unwrap();
+    let config = config.to_str().unwrap();
+    for (arguments, prefix) in [
+        (["--web.config.file", web], "memory-exporter".to_owned()),
+        (["--config.file", config], "memory-exporter".to_owned()),
+        (["check-config", config], config.to_owned()),
+    ] {
+        let output = run(&arguments, &[]);
+        assert_eq!(output.status.code(), Some(64), "{arguments:?}");
+        let error = String::from_utf8(output.stderr).unwrap();
+        let lines: Vec<&str> = error.lines().collect();
+        for (line, key) in lines
+            .iter()
+            .zip(["rate: unknown key", "basic_auth_users.ada: "])
+        {
+            let expected = format!("{prefix}: {web}: {key}");
+            assert!(line.starts_with(&expected), "{line}");
+        }
+        assert!(lines.len() == 2 && !error.contains("hunter2"), "{error}");
+    }
+    std::fs::write(
+        web,
+        "http_server_config: {headers: {X-Frame-Options: deny}}\n",
+    )
+    .unwrap();
+    let running = Running::start(&["--web.config.file", web]);
+    assert!(
+        running
+            .get("/metrics")
+            .contains("\r\nx-frame-options: deny\r\n")
+    );
+    assert_eq!(run(&["check-config", config], &[]).status.code(), Some(0));
+}

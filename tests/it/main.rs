@@ -11,11 +11,20 @@ mod client; // not tests: the least HTTP client
 mod collectors; // readings from trees of our own making: procfs, control groups v1 and v2
 mod config; // profiles, overlays, and every mistake at once
 mod dashboards; // what the committed dashboards ask and show, without a Grafana
+mod deploy; // what an operator is given beside the binary: units, completions, manual pages, sockets
 mod embedding;
 mod evidence; // profiles on disk from before the last restart
+mod history; // the past on disk: across restarts, and where it has no place
+#[cfg(feature = "web-config")]
+#[path = "../support/pki.rs"]
+mod pki; // not tests: certificates
 mod profiles; // profiles and flame graphs: parameters, formats, who may see them, one at a time
 mod scrape; // the text of a whole scrape, in both formats
 mod server; // sockets: floods, slow clients, draining, limits
+#[cfg(feature = "web-config")]
+mod web; // the web configuration file: users, limits, headers, and all of it while the server runs
+#[cfg(feature = "web-config")]
+mod web_tls; // the same for TLS: certificates of both sides, versions, who speaks something else
 
 #[global_allocator]
 static ALLOCATOR: memory_exporter::Allocator = memory_exporter::Allocator::new();

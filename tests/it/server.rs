@@ -8,7 +8,8 @@ use memory_exporter::{Config, Exporter};
 
 use crate::client::{connect, get, request, send};
 
-fn served(change: impl FnOnce(&mut Config)) -> (Exporter, SocketAddr) {
+/// A server on a free port.
+pub(crate) fn served(change: impl FnOnce(&mut Config)) -> (Exporter, SocketAddr) {
     let mut config = Config::production();
     config.web.listen_address = vec!["127.0.0.1:0".parse().unwrap()];
     change(&mut config);

@@ -15,6 +15,7 @@
 //! | `deltas.rs` | temporality: differences add up, totals have one start |
 //! | `shutdown.rs` | the last push |
 //! | `tls.rs` | authorities and client certificates |
+//! | `web.rs` | a real Prometheus scrapes an exporter that has a web configuration file |
 //! | `environment.rs` | the standard variables, in processes of their own |
 //! | `oracle.rs` | OpenTelemetry's own exporter sends the same messages |
 //! | `names.rs` | names, prefix and labels are the same on both ways |
@@ -60,6 +61,8 @@ mod outlets;
 mod paging;
 mod panels;
 mod parity;
+#[path = "../support/pki.rs"]
+mod pki;
 mod pprof;
 mod profiles;
 mod programs;
@@ -76,6 +79,7 @@ mod telling;
 mod tls;
 mod trial;
 mod wait;
+mod web;
 
 #[global_allocator]
 static ALLOCATOR: memory_exporter::Allocator = memory_exporter::Allocator::new();

@@ -150,6 +150,23 @@ fn alertmanager_takes_every_choice_of_receivers() {
 
 /// What people see in Slack, rendered by amtool from an alert as Alertmanager has it.
 #[test]
+fn prometheus_takes_the_configurations_that_are_shown() {
+    let deploy = Path::new(SHIPPED).join("examples/deploy/prometheus");
+    let files = std::fs::read_dir(&deploy).expect("the examples");
+    let files: Vec<_> = files.map(|file| file.expect("a file").path()).collect();
+    assert!(files.len() >= 4, "{files:?}");
+    for file in files {
+        let file = file.display().to_string();
+        // Only their syntax: certificates and passwords lie where they are used.
+        accepted(
+            promtool(),
+            &deploy,
+            &["check", "config", "--syntax-only", &file],
+        );
+    }
+}
+
+#[test]
 fn the_templates_say_what_is_wrong_and_where_to_look() {
     let data = r##"{
         "status": "firing",

@@ -3,7 +3,7 @@
 mod alerts;
 
 use std::convert::Infallible;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use warp::filters::BoxedFilter;
@@ -14,6 +14,7 @@ use warp::{Filter, Reply};
 
 use crate::profile::SampleType;
 
+use super::gate::Authenticated;
 use super::handlers::{self, Api};
 use super::json::ApiError;
 use super::{access, kept, profiles};
@@ -155,9 +156,9 @@ fn trend(api: &Arc<Api>) -> BoxedFilter<(Response,)> {
         .and(reading())
         .and(with(api))
         .and(query())
-        .and_then(
-            |api: Arc<Api>, query: String| async move { rejecting(handlers::trend(&api, &query)) },
-        )
+        .and_then(|api: Arc<Api>, query: String| async move {
+            rejecting(super::trend::trend(api, query).await)
+        })
         .boxed()
 }
 
@@ -331,20 +332,31 @@ fn query() -> impl Filter<Extract = (String,), Error = Infallible> + Clone {
     warp::query::raw().or(warp::any().map(String::new)).unify()
 }
 
-/// Lets through who sits on this machine, and no page of another origin that a browser on this machine has open.
+/// Lets through who sits on this machine or is known by password or certificate, and no page of another origin that his browser has open.
 fn from_loopback(api: &Arc<Api>) -> impl Filter<Extract = (), Error = Rejection> + Clone + use<> {
     warp::ext::optional::<Peer>()
         .and(warp::addr::remote())
+        .and(warp::ext::optional::<Authenticated>())
         .and(warp::header::headers_cloned())
         .and(with(api))
-        .and_then(|peer: Option<Peer>, remote: Option<SocketAddr>, headers: HeaderMap, api: Arc<Api>| async move {
-            let address = peer.map(|peer| peer.0).or(remote).map(|address| address.ip().to_canonical());
-            if !address.is_some_and(|address: IpAddr| address.is_loopback()) {
-                let help = "send the request from the machine that the process runs on";
-                return Err(reject(ApiError::new(StatusCode::FORBIDDEN, "only loopback may do this", help)));
-            }
-            access::check(&headers, &api.cors_allowed_origins).map_err(reject)
-        })
+        .and_then(
+            |peer: Option<Peer>,
+             remote: Option<SocketAddr>,
+             authenticated: Option<Authenticated>,
+             headers: HeaderMap,
+             api: Arc<Api>| async move {
+                let address = peer.map(|peer| peer.0).or(remote);
+                let is_here =
+                    address.is_some_and(|address| address.ip().to_canonical().is_loopback());
+                let is_known = authenticated.is_some();
+                if !is_here && !is_known {
+                    let help = "send the request from the machine that the process runs on, or as a user of web.config_file";
+                    let detail = "only loopback may do this";
+                    return Err(reject(ApiError::new(StatusCode::FORBIDDEN, detail, help)));
+                }
+                access::check(&headers, &api.cors_allowed_origins, is_known).map_err(reject)
+            },
+        )
         .untuple_one()
 }
 
@@ -361,5 +373,45 @@ async fn recover(api: Arc<Api>, rejection: Rejection) -> Result<Response, Reject
     match rejection.find::<ApiError>() {
         Some(error) => Ok(error.clone().respond(&api.session)),
         None => Err(rejection),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use crate::exporter::Exporter;
+
+    /// What shows stacks or changes the process: to this machine, or to who is known, whatever his address.
+    #[tokio::test]
+    async fn who_is_known_may_do_from_elsewhere_what_others_may_not() {
+        let exporter = Exporter::builder(Config::production()).without_server();
+        let exporter = exporter.start().unwrap();
+        let routes = exporter.routes();
+        let elsewhere = Peer(([192, 0, 2, 7], 4711).into());
+        for (method, path) in [
+            ("GET", "/metrics/memory/leaks"),
+            ("GET", "/metrics/memory/alerts"),
+            ("POST", "/metrics/memory/gc"),
+            ("POST", "/debug/sampling?interval=1MiB"),
+            ("GET", "/debug/flamegraph"),
+        ] {
+            let ask = |is_known: bool, origin: &'static str| {
+                let request = warp::test::request().method(method).path(path);
+                let request = request.extension(elsewhere);
+                let request = request.header("host", "192.0.2.1:10113");
+                let request = request.header("origin", origin);
+                let request = match is_known {
+                    true => request.extension(Authenticated),
+                    false => request,
+                };
+                let routes = routes.clone();
+                async move { request.reply(&routes).await.status() }
+            };
+            const OWN: &str = "https://192.0.2.1:10113";
+            assert_eq!(ask(false, OWN).await, 403, "{path}");
+            assert_ne!(ask(true, OWN).await, 403, "{path}");
+            assert_eq!(ask(true, "https://evil.example").await, 403, "{path}");
+        }
     }
 }

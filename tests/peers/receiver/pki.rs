@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use memory_exporter::config::Protocol;
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
@@ -13,6 +12,8 @@ use tempfile::TempDir;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
+
+use crate::pki::Authority;
 
 /// An authority and what it signed.
 pub(crate) struct Pki {
@@ -27,26 +28,15 @@ impl Pki {
         let write = |name: &str, pem: String| {
             std::fs::write(directory.path().join(name), pem).expect("a PEM file");
         };
-        let mut params = CertificateParams::new([]).expect("parameters");
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let key = KeyPair::generate().expect("a key");
-        let authority = params.self_signed(&key).expect("an authority");
-        write("ca.pem", authority.pem());
-        let issuer = Issuer::new(params, key);
-
-        let sign = |name: &str| {
-            let key = KeyPair::generate().expect("a key");
-            let params = CertificateParams::new([name.to_owned()]).expect("parameters");
-            let certificate = params.signed_by(&key, &issuer).expect("a certificate");
-            (certificate, key)
-        };
-        let (client, client_key) = sign("client");
-        write("client.pem", client.pem());
-        write("client.key", client_key.serialize_pem());
-        let (server, server_key) = sign("127.0.0.1");
+        let authority = Authority::new();
+        write("ca.pem", authority.certificate.pem());
+        let client = authority.sign("client");
+        write("client.pem", client.certificate.pem());
+        write("client.key", client.key.serialize_pem());
+        let server = authority.sign("127.0.0.1");
         Self {
-            authority: authority.der().clone(),
-            server: (server.der().clone(), server_key.serialize_der()),
+            authority: authority.certificate.der().clone(),
+            server: (server.certificate.der().clone(), server.key.serialize_der()),
             directory,
         }
     }
