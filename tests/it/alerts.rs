@@ -135,10 +135,10 @@ async fn a_silence_covers_what_matches_until_it_ends() {
 #[tokio::test]
 async fn an_alert_says_where_to_look_and_who_was_told() {
     let exporter = exporter(
-        "sampling: {interval: 1s}\nallocations: {sample_interval: 64KiB}\n\
+        "sampling: {interval: 1s}\n\
          alerts: {shorten: 600, labels: {team: shop, job: named}, thresholds: {usage_warning_mb: 1, usage_critical_mb: 1}}",
     );
-    let held: Vec<Box<[u8]>> = (0..64)
+    let held: Vec<Box<[u8]>> = (0..128)
         .map(|_| vec![1; 1 << 20].into_boxed_slice())
         .collect();
     let query = "?state=firing&name=MemoryUsageHigh&severity=critical";

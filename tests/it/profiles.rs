@@ -22,7 +22,7 @@ const ALL: [&str; 7] = [
 
 /// GET from loopback, again while something else is being built, as the exporter itself does at its start.
 async fn get(exporter: &Exporter, path: &str) -> Answer {
-    let deadline = Instant::now() + Duration::from_secs(60);
+    let deadline = Instant::now() + Duration::from_secs(120);
     loop {
         let answer = try_get(exporter, path).await;
         if answer.status != 429 {
