@@ -17,9 +17,11 @@ use crate::config::HistoryConfig;
 
 use super::Point;
 
-/// Milliseconds since 1970, and the resident set, the heap and the virtual size in bytes.
-const MOMENTS: TableDefinition<'_, u64, (Option<u64>, Option<u64>, Option<u64>)> =
-    TableDefinition::new("moments");
+/// The resident set, the heap and the virtual size in bytes.
+type Levels = (Option<u64>, Option<u64>, Option<u64>);
+
+/// Levels by milliseconds since 1970.
+const MOMENTS: TableDefinition<'_, u64, Levels> = TableDefinition::new("moments");
 const FILE: &str = "history.redb";
 /// What could not be read is kept under this name, so that nothing is lost.
 const UNREADABLE_FILE: &str = "history.redb.unreadable";
@@ -49,11 +51,14 @@ impl Archive {
     pub(crate) fn of(config: &HistoryConfig) -> Option<Self> {
         let directory = config.directory.as_ref()?;
         let opened = Self::open(directory, config.retention, config.max_bytes);
-        let tell = |error: &Box<redb::Error>| {
-            let directory = directory.display();
-            tracing::error!(%directory, %error, "the history is kept in memory only");
-        };
-        opened.inspect_err(tell).ok()
+        match opened {
+            Ok(archive) => Some(archive),
+            Err(error) => {
+                let directory = directory.display();
+                tracing::error!(%directory, %error, "the history is kept in memory only");
+                None
+            }
+        }
     }
 
     /// Opens the file in a directory, made if there is none. What is no such file is put aside.

@@ -237,9 +237,9 @@ fn peers_are_told_for_as_long_as_an_alert_lasts_and_none_waits_for_another() {
         ] {
             eventually(&format!("{end} is told of {instance}"), || {
                 // After its revival a peer may have told of the warning beside the page too, and then tells that it is over.
-                let told = peer.told("/webhook", instance).into_iter();
+                let mut told = peer.told("/webhook", instance).into_iter();
                 let severity = end.split_once(' ')?.1;
-                let last = told.filter(|told| told.ends_with(severity)).last()?;
+                let last = told.rfind(|told| told.ends_with(severity))?;
                 (last == end).then_some(())
             });
         }
