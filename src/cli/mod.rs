@@ -3,6 +3,7 @@
 mod generate;
 mod test_alert;
 
+use std::io::Write as _;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -68,7 +69,7 @@ enum Command {
     },
     /// Write manual pages, one for the program and one for each command.
     Man {
-        /// Directory that they are written into.
+        /// Directory that they are written into, made if there is none.
         #[arg(long, value_name = "DIRECTORY", default_value = ".")]
         out: PathBuf,
     },
@@ -141,16 +142,22 @@ pub fn run() -> ExitCode {
         Some(Command::Completions { shell }) => {
             let mut command = Arguments::command();
             let name = command.get_name().to_owned();
-            clap_complete::generate(shell, &mut command, name, &mut std::io::stdout());
+            let mut completions = Vec::new();
+            clap_complete::generate(shell, &mut command, name, &mut completions);
+            // Whoever reads only the beginning has what he wanted.
+            let _ = std::io::stdout().write_all(&completions);
             ExitCode::SUCCESS
         }
-        Some(Command::Man { out }) => match clap_mangen::generate_to(Arguments::command(), &out) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => {
-                complain(&format!("cannot write to {}: {error}", out.display()));
-                ExitCode::from(EXIT_FAILURE)
+        Some(Command::Man { out }) => {
+            let made = std::fs::create_dir_all(&out);
+            match made.and_then(|()| clap_mangen::generate_to(Arguments::command(), &out)) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => {
+                    complain(&format!("cannot write to {}: {error}", out.display()));
+                    ExitCode::from(EXIT_FAILURE)
+                }
             }
-        },
+        }
         Some(Command::TestAlert(test)) => match test.run() {
             Ok(code) => code,
             Err(error) => failed(&error),

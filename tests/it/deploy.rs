@@ -33,10 +33,11 @@ fn completions_and_manual_pages_know_every_command_and_flag() {
         }
     }
     let directory = tempfile::tempdir().unwrap();
-    said(&["man", "--out", directory.path().to_str().unwrap()]);
-    let pages: Vec<_> = std::fs::read_dir(directory.path()).unwrap().collect();
+    let pages = directory.path().join("man");
+    said(&["man", "--out", pages.to_str().unwrap()]);
+    let page = std::fs::read_to_string(pages.join("memory-exporter.1")).unwrap();
+    let pages: Vec<_> = std::fs::read_dir(pages).unwrap().collect();
     assert!(pages.len() > 5, "{pages:?}");
-    let page = std::fs::read_to_string(directory.path().join("memory-exporter.1")).unwrap();
     assert!(page.contains("web.systemd\\-socket"), "{page}");
     let missing = Command::new(BINARY)
         .args(["man", "--out", "/proc/none"])
