@@ -313,7 +313,6 @@ impl Parts {
             started,
             ..
         } = self;
-        #[cfg(feature = "otlp")]
         let recorder = Arc::clone(&ticker.recorder);
         let alerts = ticker.alerts.clone();
         let grace = config.web.shutdown_timeout;
@@ -326,19 +325,20 @@ impl Parts {
                     alerts.finish();
                 };
                 alerts.outlets().run(finished, grace).await;
-                alerts.keep();
+                alerts.close();
             }
         };
         let pusher = async {
             #[cfg(feature = "otlp")]
             if let Some(settings) = self.push {
-                let pusher = crate::push::Pusher::new(settings, recorder, started);
+                let pusher = crate::push::Pusher::new(settings, Arc::clone(&recorder), started);
                 pusher.run(stopped(stopping.clone()), grace).await;
             }
             #[cfg(not(feature = "otlp"))]
             let _ = started;
         };
         runtime.block_on(async { tokio::join!(ticker, server, notifier, pusher) });
+        recorder.close();
     }
 }
 

@@ -154,6 +154,14 @@ impl AlertManager {
         }
     }
 
+    /// Writes what is to survive, and lets go of where that stands.
+    pub(crate) fn close(&self) {
+        self.keep();
+        if let Some(store) = &self.store {
+            store.close();
+        }
+    }
+
     /// Takes in a snapshot, and says for which alerts that fire somebody is to be blamed; nothing any more once they were finished.
     fn evaluate(&self, snapshot: &Snapshot) -> Option<Vec<Alert>> {
         let state = &mut *self.state();

@@ -3,7 +3,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
@@ -37,10 +37,16 @@ pub(super) struct Remembered {
 #[derive(Debug)]
 pub(super) struct Store {
     directory: PathBuf,
-    /// Whether the last attempt failed, which is told once. Locked while it is written.
-    is_failing: Mutex<bool>,
-    /// Unlocked when the process ends, however it ends.
-    _lock: File,
+    writer: Mutex<Writer>,
+}
+
+/// Locked while it writes.
+#[derive(Debug)]
+struct Writer {
+    /// Whether the last attempt failed, which is told once.
+    is_failing: bool,
+    /// Unlocked when the process ends, however it ends; none once the store was closed.
+    lock: Option<File>,
 }
 
 /// The file, as it is written.
@@ -98,8 +104,10 @@ impl Store {
         })?;
         Ok(Self {
             directory: directory.to_owned(),
-            is_failing: Mutex::new(false),
-            _lock: lock,
+            writer: Mutex::new(Writer {
+                is_failing: false,
+                lock: Some(lock),
+            }),
         })
     }
 
@@ -127,20 +135,29 @@ impl Store {
     /// Writes what `ask` gives, if it gives anything, and says whether it stands there now. Whoever dies meanwhile leaves what was there
     /// before.
     pub(super) fn write(&self, ask: impl FnOnce() -> Option<Remembered>) -> bool {
-        let mut is_failing = self
-            .is_failing
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let writer = &mut *self.writer();
+        if writer.lock.is_none() {
+            return true;
+        }
         let Some(remembered) = ask() else {
             return true;
         };
         let written = self.replace(&Document::from(remembered));
-        if let (Err(error), false) = (&written, *is_failing) {
+        if let (Err(error), false) = (&written, writer.is_failing) {
             let directory = self.directory.display();
             tracing::error!(%directory, %error, "alerts cannot be kept on disk, will go on trying");
         }
-        *is_failing = written.is_err();
+        writer.is_failing = written.is_err();
         written.is_ok()
+    }
+
+    /// Lets go of the directory, after what is under way: another may open it.
+    pub(super) fn close(&self) {
+        self.writer().lock = None;
+    }
+
+    fn writer(&self) -> MutexGuard<'_, Writer> {
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn replace(&self, document: &Document) -> io::Result<()> {

@@ -4,7 +4,7 @@
 //! keeps its cache small. A moment takes some fifty bytes, so a week of half minutes is one megabyte.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError, RwLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use std::{fs, io};
 
@@ -29,6 +29,8 @@ const UNREADABLE_FILE: &str = "history.redb.unreadable";
 const CACHE_BYTES: usize = 256 << 10;
 /// What a moment takes in the file at most, with its share of all that holds the file together: measured.
 const MOMENT_BYTES: u64 = 128;
+/// Most moments that are forgotten for one that is added: a clock that jumps ahead for a minute must not cost the past.
+const MOST_FORGOTTEN: usize = 10;
 /// What the file takes when it is empty.
 const LEAST_BYTES: u64 = 2 << 20;
 
@@ -36,7 +38,8 @@ const LEAST_BYTES: u64 = 2 << 20;
 #[derive(Debug)]
 pub(crate) struct Archive {
     path: PathBuf,
-    database: Database,
+    /// None once it was closed.
+    database: RwLock<Option<Database>>,
     retention: Duration,
     most_moments: u64,
     /// Whether the last attempt to write failed, which is told once.
@@ -80,7 +83,7 @@ impl Archive {
         };
         let archive = Self {
             path,
-            database: database.map_err(failed)?,
+            database: RwLock::new(Some(database.map_err(failed)?)),
             retention,
             most_moments: max_bytes.saturating_sub(LEAST_BYTES) / MOMENT_BYTES,
             is_failing: Mutex::new(false),
@@ -91,9 +94,26 @@ impl Archive {
 
     /// Makes the table, so that reading finds it.
     fn prepare(&self) -> Outcome<()> {
-        let transaction = self.database.begin_write().map_err(failed)?;
-        transaction.open_table(MOMENTS).map_err(failed)?;
-        transaction.commit().map_err(failed)
+        self.with(|database| {
+            let transaction = database.begin_write().map_err(failed)?;
+            transaction.open_table(MOMENTS).map_err(failed)?;
+            transaction.commit().map_err(failed)
+        })
+    }
+
+    /// Lets go of the file, after what is under way: another may open it. What is added from now on is not kept.
+    pub(crate) fn close(&self) {
+        let mut database = self
+            .database
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        drop(database.take());
+    }
+
+    /// Does something with the database, unless it was closed.
+    fn with<T: Default>(&self, work: impl FnOnce(&Database) -> Outcome<T>) -> Outcome<T> {
+        let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
+        database.as_ref().map_or_else(|| Ok(T::default()), work)
     }
 
     /// Adds a moment, and forgets what is too old or too much. What goes wrong is told once; says whether it stands there now.
@@ -122,17 +142,21 @@ impl Archive {
         )]
         let bytes = |level: Option<super::Level>| level.map(|level| level.mean as u64);
         let now = milliseconds(point.time);
-        let transaction = self.database.begin_write().map_err(failed)?;
+        let levels = (
+            bytes(point.rss),
+            bytes(point.heap),
+            bytes(point.virtual_size),
+        );
+        self.with(|database| self.insert(database, now, levels))
+    }
+
+    fn insert(&self, database: &Database, now: u64, levels: Levels) -> Outcome<()> {
+        let transaction = database.begin_write().map_err(failed)?;
         {
             let mut moments = transaction.open_table(MOMENTS).map_err(failed)?;
-            let levels = (
-                bytes(point.rss),
-                bytes(point.heap),
-                bytes(point.virtual_size),
-            );
             moments.insert(now, levels).map_err(failed)?;
             let oldest = now.saturating_sub(milliseconds(UNIX_EPOCH + self.retention));
-            loop {
+            for _ in 0..MOST_FORGOTTEN {
                 let first = moments.first().map_err(failed)?;
                 let first = first.map(|(time, _)| time.value());
                 let is_too_much = moments.len().map_err(failed)? > self.most_moments.max(1);
@@ -155,16 +179,18 @@ impl Archive {
         to: SystemTime,
         mut take: impl FnMut(Point),
     ) -> Outcome<()> {
-        let transaction = self.database.begin_read().map_err(failed)?;
-        let moments = transaction.open_table(MOMENTS).map_err(failed)?;
-        let range = milliseconds(from)..milliseconds(to);
-        for moment in moments.range(range).map_err(failed)? {
-            let (time, levels) = moment.map_err(failed)?;
-            let time = UNIX_EPOCH + Duration::from_millis(time.value());
-            let (rss, heap, virtual_size) = levels.value();
-            take(Point::of_levels(time, rss, heap, virtual_size));
-        }
-        Ok(())
+        self.with(|database| {
+            let transaction = database.begin_read().map_err(failed)?;
+            let moments = transaction.open_table(MOMENTS).map_err(failed)?;
+            let range = milliseconds(from)..milliseconds(to);
+            for moment in moments.range(range).map_err(failed)? {
+                let (time, levels) = moment.map_err(failed)?;
+                let time = UNIX_EPOCH + Duration::from_millis(time.value());
+                let (rss, heap, virtual_size) = levels.value();
+                take(Point::of_levels(time, rss, heap, virtual_size));
+            }
+            Ok(())
+        })
     }
 }
 
@@ -252,11 +278,45 @@ mod tests {
     }
 
     #[test]
+    fn a_clock_that_jumps_costs_little() {
+        let directory = tempfile::tempdir().unwrap();
+        let archive = Archive::open(directory.path(), STEP * 1_000, 64 << 20).unwrap();
+        (0..100).for_each(|step| assert!(archive.add(&point(step))));
+        // Ahead by months, and back.
+        assert!(archive.add(&point(1_000_000)));
+        (100..103).for_each(|step| assert!(archive.add(&point(step))));
+        let kept = steps(&archive, 0, 200);
+        assert_eq!(kept, (10..103).collect::<Vec<_>>());
+        // Back by an hour: what is written again is written over.
+        (50..60).for_each(|step| assert!(archive.add(&point(step))));
+        assert_eq!(steps(&archive, 0, 200), kept);
+    }
+
+    #[test]
+    fn whoever_closes_it_lets_another_open_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let first = Archive::open(directory.path(), WEEK, 64 << 20).unwrap();
+        assert!(first.add(&point(1)));
+        first.close();
+        let second = Archive::open(directory.path(), WEEK, 64 << 20).unwrap();
+        assert!(first.add(&point(2)), "it is not kept, and no failure");
+        assert_eq!(steps(&first, 0, 100), [0; 0]);
+        assert_eq!(steps(&second, 0, 100), [1]);
+    }
+
+    #[test]
     fn the_file_stays_within_its_bound() {
         let directory = tempfile::tempdir().unwrap();
         let most: u64 = 4 << 20;
         let archive = Archive::open(directory.path(), WEEK * 1_000, most).unwrap();
-        let transaction = archive.database.begin_write().unwrap();
+        let transaction = archive
+            .database
+            .read()
+            .unwrap()
+            .as_ref()
+            .unwrap()
+            .begin_write()
+            .unwrap();
         {
             // As many as there may be, at once: each by itself would be waited for.
             let mut moments = transaction.open_table(MOMENTS).unwrap();
@@ -272,13 +332,11 @@ mod tests {
         (full..full + 500).for_each(|step| assert!(archive.add(&point(step))));
         let bytes = fs::metadata(directory.path().join(FILE)).unwrap().len();
         assert!(bytes <= most, "{bytes} bytes");
-        let kept = archive
-            .database
-            .begin_read()
-            .unwrap()
-            .open_table(MOMENTS)
-            .unwrap();
-        assert_eq!(kept.len().unwrap(), archive.most_moments);
+        let kept = archive.with(|database| {
+            let moments = database.begin_read().map_err(failed)?.open_table(MOMENTS);
+            moments.map_err(failed)?.len().map_err(failed)
+        });
+        assert_eq!(kept.unwrap(), archive.most_moments);
     }
 
     #[test]

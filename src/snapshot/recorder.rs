@@ -53,6 +53,16 @@ impl Recorder {
         self.archive.as_ref()
     }
 
+    /// Writes the last moment to disk, if that was not done yet, and lets go of what is there.
+    pub(crate) fn close(&self) {
+        if let Some(archive) = &self.archive {
+            if let Some(last) = self.history().points().next_back() {
+                archive.add(last);
+            }
+            archive.close();
+        }
+    }
+
     /// A snapshot of now; the history is not touched.
     pub fn snapshot(&self) -> Snapshot {
         let history_bytes = self.history().reserved_bytes();
