@@ -221,17 +221,23 @@ async fn every_documented_value_is_taken() {
     let document = document(&exporter).await;
     let mut asked = 0;
     for operation in operations(&document) {
-        let mut queries = vec![Vec::new()];
-        for parameter in operation.parameters("query") {
-            let name = parameter["name"].as_str().unwrap();
-            let id = operation.value["operationId"].as_str().unwrap();
-            if LEFT_OUT.contains(&(id, name)) {
-                continue;
-            }
+        let id = operation.value["operationId"].as_str().unwrap();
+        let parameters = operation.parameters("query").map(|parameter| {
             let values = parameter["schema"]["enum"].as_array().cloned();
             let values = values.unwrap_or_else(|| vec![parameter["example"].clone()]);
-            queries.extend(values.iter().map(|value| vec![(name, text(value))]));
-        }
+            (parameter["name"].as_str().unwrap(), values)
+        });
+        let parameters = parameters.filter(|(name, _)| !LEFT_OUT.contains(&(id, name)));
+        let parameters: Vec<_> = parameters.collect();
+        // All parameters at once, each with its next value: profiles are dear. And none.
+        let most = parameters.iter().map(|(_, values)| values.len()).max();
+        let nth = |at: usize| {
+            let nth = parameters
+                .iter()
+                .map(|(name, values)| (*name, text(&values[at % values.len()])));
+            nth.collect::<Vec<_>>()
+        };
+        let queries = (0..most.unwrap_or(0)).map(nth).chain([Vec::new()]);
         for query in queries {
             let query: Vec<_> = query
                 .iter()
@@ -250,7 +256,7 @@ async fn every_documented_value_is_taken() {
             asked += 1;
         }
     }
-    assert!(asked > 50, "{asked}");
+    assert!(asked > 40, "{asked}");
 }
 
 /// What the server says is allowed is what the document says.
