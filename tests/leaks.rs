@@ -15,6 +15,9 @@ use memory_exporter::config::Profile;
 use memory_exporter::{Allocator, Component, Config, Exporter};
 use serde_json::Value;
 
+#[path = "support/schema.rs"]
+mod schema;
+
 #[global_allocator]
 static ALLOCATOR: Allocator = Allocator::new();
 
@@ -287,8 +290,16 @@ fn value(metrics: &str, series: &str) -> f64 {
         .unwrap()
 }
 
+/// An answer, which the OpenAPI document has to have: what it says of suspects is to be seen only where there are any.
 fn json(address: SocketAddr, path: &str) -> Value {
-    serde_json::from_str(&body(address, path)).unwrap()
+    let answer = serde_json::from_str(&body(address, path)).unwrap();
+    let document: Value = serde_json::from_str(&body(address, "/openapi.json")).unwrap();
+    let ok = &document["paths"][path]["get"]["responses"]["200"];
+    let schema = &ok["content"]["application/json"]["schema"];
+    assert!(schema.is_object(), "{path} is not described");
+    let found = schema::violations(&document, schema, &answer);
+    assert_eq!(found, Vec::<String>::new(), "{path}");
+    answer
 }
 
 /// HTTP/1.0, so that the body ends with the connection.

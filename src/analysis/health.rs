@@ -73,6 +73,9 @@ pub(crate) struct Health {
 }
 
 impl Status {
+    /// All, the best first.
+    pub(crate) const ALL: [Self; 3] = [Self::Healthy, Self::Warning, Self::Critical];
+
     /// Its name in JSON.
     pub(crate) fn as_str(self) -> &'static str {
         match self {

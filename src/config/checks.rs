@@ -29,6 +29,7 @@ pub(super) fn is_pattern(pattern: &str) -> Result<(), String> {
 pub(super) fn is_path(path: &str) -> Result<(), String> {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '-' | '_' | '.' | '~');
     let taken = path == "/"
+        || path == "/openapi.json"
         || path.starts_with("/metrics/memory")
         || path.starts_with("/-/")
         || path.starts_with("/debug");
@@ -40,7 +41,7 @@ pub(super) fn is_path(path: &str) -> Result<(), String> {
     {
         Ok(())
     } else {
-        Err("a path such as /metrics: letters, digits and - _ . ~ behind slashes, not below /metrics/memory, /debug or /-".to_owned())
+        Err("a path such as /metrics: letters, digits and - _ . ~ behind slashes, not /openapi.json and not below /metrics/memory, /debug or /-".to_owned())
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::SystemTime;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use warp::http::StatusCode;
 use warp::reply::Response;
@@ -12,14 +13,14 @@ use crate::catalog::{AlertSeverity, alert_names};
 
 use super::handlers::Api;
 use super::json::{ApiError, answer, timestamp};
-use super::query::{choice, matchers, parameters, parameters_and, words};
+use super::query::{choice, matchers, names, parameters, parameters_and, words};
 
-const STATES: [(&str, &str); 3] = [
+pub(super) const STATES: [(&str, &str); 3] = [
     ("pending", "pending"),
     ("firing", "firing"),
     ("resolved", "resolved"),
 ];
-const SEVERITIES: [(&str, AlertSeverity); 2] = [
+pub(super) const SEVERITIES: [(&str, AlertSeverity); 2] = [
     ("critical", AlertSeverity::Critical),
     ("warning", AlertSeverity::Warning),
 ];
@@ -27,26 +28,42 @@ const SEVERITIES: [(&str, AlertSeverity); 2] = [
 pub(super) const LONGEST_NAME: usize = 100;
 
 /// An alert.
-#[derive(Serialize)]
-struct AlertView {
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Alert")]
+pub(super) struct AlertView {
+    /// By which it is acknowledged; unique within a session.
     id: u64,
+    /// Where in its life it is.
+    #[schemars(extend("enum" = names(&STATES)))]
     state: &'static str,
+    /// Those that the rule in Prometheus has too: `alertname`, `severity`, `component` and others.
     labels: BTreeMap<String, String>,
+    /// What is wrong, in one line.
     summary: &'static str,
+    /// What is wrong, with its numbers.
     description: String,
     /// In bytes, bytes per second, MB per hour, as a share, or a number of suspects.
     value: f64,
+    /// The value with its unit.
     value_text: String,
+    /// What the value is compared with, with its unit; absent where it is not one number.
     #[serde(skip_serializing_if = "Option::is_none")]
     threshold: Option<String>,
+    /// Since when its condition holds.
+    #[schemars(extend("format" = "date-time"))]
     active_at: String,
+    /// When it had held long enough; absent while it is pending.
+    #[schemars(extend("format" = "date-time"))]
     #[serde(skip_serializing_if = "Option::is_none")]
     fired_at: Option<String>,
+    /// When its condition was over; absent before.
+    #[schemars(extend("format" = "date-time"))]
     #[serde(skip_serializing_if = "Option::is_none")]
     resolved_at: Option<String>,
     /// The call site to look at first.
     #[serde(skip_serializing_if = "Option::is_none")]
     culprit: Option<CulpritView>,
+    /// What to do first.
     recommendation: String,
     /// Whether a critical alert of the same name says it already.
     muted: bool,
@@ -54,16 +71,24 @@ struct AlertView {
     silenced_by: Vec<u64>,
     /// Whether people were told of it.
     told: bool,
+    /// Who took it on; absent while nobody has.
     #[serde(skip_serializing_if = "Option::is_none")]
     acknowledged: Option<AcknowledgementView>,
+    /// Where to go on.
     links: LinksView,
 }
 
-#[derive(Serialize)]
+/// A call site that holds or grows most.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Culprit")]
 struct CulpritView {
+    /// On whose behalf it allocates.
     component: String,
+    /// Function, file and line.
     call_site: String,
+    /// Live bytes, estimated from samples.
     bytes: f64,
+    /// Growth in MB (1048576 bytes) per hour; absent where it is not known.
     #[serde(skip_serializing_if = "Option::is_none")]
     growth_mb_per_hour: Option<f64>,
     /// Whether it is suspected of a leak, or only holds or grows most.
@@ -71,15 +96,25 @@ struct CulpritView {
 }
 
 /// Who is told, and how that goes.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Channel")]
 struct ChannelView {
+    /// As the configuration names it.
     name: String,
+    /// `log`, `webhook`, `slack`, `pagerduty` or `alertmanager`.
     kind: &'static str,
+    /// Where messages go, without what is secret of it.
     target: String,
+    /// Messages that were taken.
     sent: u64,
+    /// Attempts after which a message was not taken.
     failed: u64,
+    /// Messages that were given up.
     dropped: u64,
+    /// Messages that wait.
     waiting: usize,
+    /// When a message was taken last; absent before the first.
+    #[schemars(extend("format" = "date-time"))]
     #[serde(skip_serializing_if = "Option::is_none")]
     last_sent: Option<String>,
     /// Why the last attempt failed, while it does.
@@ -87,21 +122,41 @@ struct ChannelView {
     trouble: Option<String>,
 }
 
-#[derive(Serialize)]
+/// That somebody took an alert on.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Acknowledgement")]
 struct AcknowledgementView {
+    /// When.
+    #[schemars(extend("format" = "date-time"))]
     at: String,
+    /// Who, if they said so.
     #[serde(skip_serializing_if = "Option::is_none")]
     by: Option<String>,
 }
 
-#[derive(Serialize)]
+/// Where to go on from an alert.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Links")]
 struct LinksView {
+    /// What people do about it: a URL, or a section of the runbook that is shipped.
     runbook: String,
+    /// Absent where `alerts.links.dashboard` is not set.
     #[serde(skip_serializing_if = "Option::is_none")]
     dashboard: Option<String>,
     /// On this server.
     flamegraph: String,
+    /// On this server.
     leaks: &'static str,
+}
+
+/// `GET /metrics/memory/alerts`
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Alerts")]
+pub(super) struct AlertsView {
+    /// Pending and firing ones, and those that ended lately.
+    alerts: Vec<AlertView>,
+    /// Who is told.
+    channels: Vec<ChannelView>,
 }
 
 impl AlertView {
@@ -186,11 +241,6 @@ pub(super) fn manager(api: &Api) -> Result<&AlertManager, ApiError> {
 
 /// `GET /metrics/memory/alerts?state=firing&severity=critical&name=MemoryLeak&component=cache`
 pub(super) fn alerts(api: &Api, query: &str) -> Result<Response, ApiError> {
-    #[derive(Serialize)]
-    struct View {
-        alerts: Vec<AlertView>,
-        channels: Vec<ChannelView>,
-    }
     let known = ["state", "severity", "name", "component"];
     let (parameters, texts) = parameters_and(query, &known, Some("matcher"))?;
     let matchers = matchers(&texts)?;
@@ -209,7 +259,7 @@ pub(super) fn alerts(api: &Api, query: &str) -> Result<Response, ApiError> {
     let alerts = alerts.map(|alert| AlertView::new(alert, manager));
     let matched = alerts.filter(|view| matchers.iter().all(|matcher| matcher.holds(&view.labels)));
     let channels = manager.outlets().views().into_iter();
-    let view = View {
+    let view = AlertsView {
         alerts: matched.collect(),
         channels: channels.map(ChannelView::from).collect(),
     };

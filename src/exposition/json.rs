@@ -2,6 +2,7 @@
 
 use std::time::SystemTime;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use warp::http::{HeaderValue, StatusCode, header};
 use warp::reply::Response;
@@ -25,10 +26,15 @@ impl Session {
     }
 }
 
-/// What every answer carries.
-#[derive(Serialize)]
-struct Envelope<'a, T> {
+// What every answer carries. Without a doc comment, since that would take the place of what the body says of itself in its schema.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "{T}Answer")]
+pub(super) struct Envelope<'a, T> {
+    /// Of what moment the answer is, in RFC 3339 with milliseconds, UTC.
+    #[schemars(extend("format" = "date-time"))]
     timestamp: String,
+    /// The start of the exporter that answers: a new UUID each time.
+    #[schemars(extend("format" = "uuid"))]
     session_id: &'a str,
     #[serde(flatten)]
     body: T,
@@ -39,7 +45,7 @@ pub(super) fn answer(
     session: &Session,
     status: StatusCode,
     time: SystemTime,
-    body: impl Serialize,
+    body: impl Serialize + JsonSchema,
 ) -> Response {
     let envelope = Envelope {
         timestamp: timestamp(time),
@@ -68,6 +74,18 @@ pub(super) struct ApiError {
     pub(super) header: Option<(header::HeaderName, &'static str)>,
 }
 
+/// What went wrong with a request, and what to do about it.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Error")]
+pub(super) struct ErrorView {
+    /// The name of the status in lower case, such as `bad request`.
+    error: String,
+    /// What is wrong, with the value that is.
+    detail: String,
+    /// What is allowed, or what to do.
+    help: String,
+}
+
 impl ApiError {
     pub(super) fn new(
         status: StatusCode,
@@ -88,18 +106,12 @@ impl ApiError {
     }
 
     pub(super) fn respond(self, session: &Session) -> Response {
-        #[derive(Serialize)]
-        struct Body {
-            error: String,
-            detail: String,
-            help: String,
-        }
         let error = self
             .status
             .canonical_reason()
             .unwrap_or("error")
             .to_ascii_lowercase();
-        let body = Body {
+        let body = ErrorView {
             error,
             detail: self.detail,
             help: self.help,

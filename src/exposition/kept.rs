@@ -4,6 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use tokio::task::spawn_blocking;
 use warp::http::StatusCode;
@@ -19,39 +20,67 @@ use super::json::{ApiError, answer, timestamp};
 use super::profiles::{TYPES, build, frames, profiler};
 use super::query::{choice, parameters};
 
+/// What a kept profile is answered as; its leak report, if it is none of the forms of stacks.
+pub(super) const FORMS: [(&str, Option<Form>); 4] = [
+    ("pprof", Some(Form::Pprof)),
+    ("svg", Some(Form::Svg)),
+    ("folded", Some(Form::Folded)),
+    ("leaks", None),
+];
+
 /// A profile in the list.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Profile")]
 struct ProfileView {
+    /// Under which it is to be had.
     id: String,
+    /// When it was taken.
+    #[schemars(extend("format" = "date-time"))]
     timestamp: String,
     /// The session that took it, perhaps one that has ended.
     session_id: String,
+    /// Why it was taken.
     trigger: String,
+    /// Mean number of bytes asked for between two samples.
     sample_interval_bytes: u64,
+    /// Bytes that were live, estimated from samples.
     live_bytes: u64,
+    /// Size of the file.
     size_bytes: u64,
+    /// Whether functions are named in it; if not, they are in the program's file, as far as the build is the same.
     has_symbols: bool,
+    /// Of profiles near the memory limit only.
     #[serde(skip_serializing_if = "Option::is_none")]
     limit: Option<LimitView>,
+    /// Where it is to be had, on this server.
     pprof: String,
+    /// Where it is drawn, on this server.
     flamegraph: String,
+    /// Where the leak report of then is to be had, if one is kept.
     #[serde(skip_serializing_if = "Option::is_none")]
     leaks: Option<String>,
 }
 
 /// How near the limit was.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Limit")]
 struct LimitView {
+    /// What counted against it.
     used_bytes: u64,
+    /// The limit.
     limit_bytes: u64,
 }
 
 /// `GET /metrics/memory/profiles`
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Profiles")]
+pub(super) struct ProfilesView {
+    /// The latest first.
+    profiles: Vec<ProfileView>,
+}
+
+/// `GET /metrics/memory/profiles`
 pub(super) async fn profiles(api: Arc<Api>, query: String) -> Result<Response, ApiError> {
-    #[derive(Serialize)]
-    struct View {
-        profiles: Vec<ProfileView>,
-    }
     parameters(&query, &[])?;
     let mut listed: Vec<(SystemTime, ProfileView)> = profiler(&api)?
         .stored()
@@ -68,7 +97,7 @@ pub(super) async fn profiles(api: Arc<Api>, query: String) -> Result<Response, A
         &api.session,
         StatusCode::OK,
         SystemTime::now(),
-        View { profiles },
+        ProfilesView { profiles },
     ))
 }
 
@@ -87,13 +116,7 @@ pub(super) async fn profile(
     query: String,
 ) -> Result<Response, ApiError> {
     let parameters = parameters(&query, &["format", "type", "frames"])?;
-    let forms = [
-        ("pprof", Some(Form::Pprof)),
-        ("svg", Some(Form::Svg)),
-        ("folded", Some(Form::Folded)),
-        ("leaks", None),
-    ];
-    let form = choice(&parameters, "format", &forms)?.unwrap_or(Some(Form::Pprof));
+    let form = choice(&parameters, "format", &FORMS)?.unwrap_or(Some(Form::Pprof));
     let value = choice(&parameters, "type", &TYPES)?.unwrap_or(SampleType::InuseSpace);
     let profiler = profiler(&api)?;
     let Some(form) = form else {

@@ -19,6 +19,7 @@
 //! | `allocations.rs` | what the allocation analyser is given, and its report |
 //! | `leaks.rs` | the leak report |
 //! | `alerts.rs`, `silences.rs` | the alerts of this process, and what keeps them quiet |
+//! | `openapi/` | all of it, described for machines |
 //! | `routes/` | which request goes where, and who may send it |
 //! | `listen.rs` | ports: opened here, or taken over |
 //! | `server.rs` | the accept loop: limits, time-outs, draining |
@@ -36,6 +37,7 @@ mod kept;
 mod leaks;
 mod listen;
 mod negotiate;
+mod openapi;
 mod places;
 mod profiles;
 mod query;

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use tokio::time::sleep;
 use warp::http::{StatusCode, header};
@@ -21,10 +22,10 @@ use super::query::{Parameters, bad_parameter, choice, duration, parameters};
 
 /// Between two looks whether something can be built.
 const PAUSE: Duration = Duration::from_millis(20);
-const SECOND: Duration = Duration::from_secs(1);
+pub(super) const SECOND: Duration = Duration::from_secs(1);
 /// Longest difference that is waited for, and furthest look back.
-const HOUR: Duration = Duration::from_secs(3600);
-const DAY: Duration = Duration::from_secs(24 * 3600);
+pub(super) const HOUR: Duration = Duration::from_secs(3600);
+pub(super) const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// What a flame graph or folded stacks can show.
 pub(super) const TYPES: [(&str, SampleType); 6] = [
@@ -35,6 +36,30 @@ pub(super) const TYPES: [(&str, SampleType); 6] = [
     ("alloc_space", SampleType::AllocSpace),
     ("alloc_objects", SampleType::AllocObjects),
 ];
+/// How a flame graph is answered.
+pub(super) const FORMS: [(&str, Form); 2] = [("svg", Form::Svg), ("folded", Form::Folded)];
+/// Which frames are shown.
+pub(super) const FRAMES: [(&str, Frames); 2] =
+    [("condensed", Frames::Condensed), ("all", Frames::All)];
+/// Whether a profile is answered as text.
+pub(super) const DEBUG: [(&str, bool); 2] = [("0", false), ("1", true)];
+/// What a sampling interval may be.
+pub(super) const INTERVALS: &str =
+    "a size such as 512KiB or 2MiB, up to 1TiB; 0 switches sampling off";
+/// What the length of a difference may be.
+pub(super) const SECONDS: &str = "a whole number of seconds up to 3600";
+
+/// `POST /debug/sampling`
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Sampling")]
+pub(super) struct SamplingView {
+    /// Mean number of bytes asked for between two samples; 0 when sampling is off.
+    sample_interval_bytes: u64,
+    /// Sampled blocks that are live.
+    live_samples: u64,
+    /// Samples that there was no room for.
+    dropped_samples: u64,
+}
 
 /// `GET /debug/pprof/heap`, `GET /debug/pprof/allocs`: as Go's, which differ in what a reader is shown first.
 pub(super) async fn pprof(
@@ -47,7 +72,7 @@ pub(super) async fn pprof(
     let parameters = parameters(&query, &["seconds", "debug", "gc", "component"])?;
     let profiler = profiler(&api)?;
     let seconds = seconds(&parameters)?;
-    let is_text = choice(&parameters, "debug", &[("0", false), ("1", true)])?.unwrap_or(false);
+    let is_text = choice(&parameters, "debug", &DEBUG)?.unwrap_or(false);
     let component = component(&parameters)?;
     let (moment, build) = match seconds {
         Some(seconds) => {
@@ -82,8 +107,7 @@ pub(super) async fn flamegraph(api: Arc<Api>, query: String) -> Result<Response,
     let parameters = parameters(&query, &known)?;
     let profiler = profiler(&api)?;
     let value = choice(&parameters, "type", &TYPES)?.unwrap_or(SampleType::InuseSpace);
-    let forms = [("svg", Form::Svg), ("folded", Form::Folded)];
-    let form = choice(&parameters, "format", &forms)?.unwrap_or(Form::Svg);
+    let form = choice(&parameters, "format", &FORMS)?.unwrap_or(Form::Svg);
     let frames = frames(&parameters, form)?;
     let since = duration(&parameters, "since", SECOND, DAY)?;
     let component = component(&parameters)?;
@@ -122,24 +146,17 @@ pub(super) async fn flamegraph(api: Arc<Api>, query: String) -> Result<Response,
 
 /// `POST /debug/sampling?interval=512KiB`
 pub(super) fn sampling(api: &Api, query: &str) -> Result<Response, ApiError> {
-    #[derive(Serialize)]
-    struct View {
-        sample_interval_bytes: u64,
-        live_samples: u64,
-        dropped_samples: u64,
-    }
     let parameters = parameters(query, &["interval"])?;
     profiler(api)?;
     if let Some(text) = parameters.get("interval") {
         let interval = parse_size(text).filter(|interval| *interval <= 1 << 40);
-        let allowed = "a size such as 512KiB or 2MiB, up to 1TiB; 0 switches sampling off";
-        let interval = interval.ok_or_else(|| bad_parameter("interval", text, allowed))?;
+        let interval = interval.ok_or_else(|| bad_parameter("interval", text, INTERVALS))?;
         let mut options = SamplingOptions::every(interval);
         options.max_live_samples = api.max_live_samples;
         heap::sample(options);
         tracing::info!(interval, "sampling interval changed");
     }
-    let view = View {
+    let view = SamplingView {
         sample_interval_bytes: heap::sample_interval(),
         live_samples: heap::live_samples(),
         dropped_samples: heap::dropped_samples(),
@@ -237,22 +254,17 @@ fn seconds(parameters: &Parameters) -> Result<Option<Duration>, ApiError> {
         // Go takes 0 as "no difference".
         Ok(Duration::ZERO) => Ok(None),
         Ok(seconds) if seconds <= HOUR => Ok(Some(seconds)),
-        _ => Err(bad_parameter(
-            "seconds",
-            text,
-            "a whole number of seconds up to 3600",
-        )),
+        _ => Err(bad_parameter("seconds", text, SECONDS)),
     }
 }
 
 /// A graph is for eyes, so it hides what nobody looks for; folded stacks are for tools.
 pub(super) fn frames(parameters: &Parameters, form: Form) -> Result<Frames, ApiError> {
-    let choices = [("condensed", Frames::Condensed), ("all", Frames::All)];
     let usual = match form {
         Form::Svg => Frames::Condensed,
         Form::Folded | Form::Pprof => Frames::All,
     };
-    Ok(choice(parameters, "frames", &choices)?.unwrap_or(usual))
+    Ok(choice(parameters, "frames", &FRAMES)?.unwrap_or(usual))
 }
 
 fn component(parameters: &Parameters) -> Result<Option<String>, ApiError> {

@@ -68,18 +68,14 @@ pub(super) fn duration(
     };
     match humantime::parse_duration(text) {
         Ok(duration) if (shortest..=longest).contains(&duration) => Ok(Some(duration)),
-        _ => {
-            let (shortest, longest) = (
-                humantime::format_duration(shortest),
-                humantime::format_duration(longest),
-            );
-            Err(bad_parameter(
-                name,
-                text,
-                &format!("a duration such as 30s, 5m or 1h from {shortest} to {longest}"),
-            ))
-        }
+        _ => Err(bad_parameter(name, text, &range(shortest, longest))),
     }
+}
+
+/// What a duration parameter may be.
+pub(super) fn range(shortest: Duration, longest: Duration) -> String {
+    let [shortest, longest] = [shortest, longest].map(humantime::format_duration);
+    format!("a duration such as 30s, 5m or 1h from {shortest} to {longest}")
 }
 
 pub(super) fn bad_parameter(name: &str, value: &str, allowed: &str) -> ApiError {
@@ -101,10 +97,14 @@ pub(super) fn choice<T: Copy>(
         return Ok(None);
     };
     let found = choices.iter().find(|(choice, _)| choice == text);
-    found.map(|(_, value)| Some(*value)).ok_or_else(|| {
-        let names: Vec<_> = choices.iter().map(|(choice, _)| *choice).collect();
-        bad_parameter(name, text, &names.join(", "))
-    })
+    found
+        .map(|(_, value)| Some(*value))
+        .ok_or_else(|| bad_parameter(name, text, &names(choices).join(", ")))
+}
+
+/// What a parameter that is one of a few names may be.
+pub(super) fn names<'a, T>(choices: &[(&'a str, T)]) -> Vec<&'a str> {
+    choices.iter().map(|(name, _)| *name).collect()
 }
 
 /// A parameter that people write: who they are, why they do something.

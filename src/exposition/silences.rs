@@ -2,6 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use warp::http::StatusCode;
 use warp::reply::Response;
@@ -13,23 +14,40 @@ use super::handlers::Api;
 use super::json::{ApiError, answer, timestamp};
 use super::query::{duration, matchers, parameters, parameters_and, words};
 
-const SHORTEST: Duration = Duration::from_secs(1);
+pub(super) const SHORTEST: Duration = Duration::from_secs(1);
 /// A month: what is silenced for longer should not be an alert.
-const LONGEST: Duration = Duration::from_secs(31 * 24 * 3600);
-const MOST_MATCHERS: usize = 10;
-const LONGEST_COMMENT: usize = 500;
+pub(super) const LONGEST: Duration = Duration::from_secs(31 * 24 * 3600);
+pub(super) const MOST_MATCHERS: usize = 10;
+pub(super) const LONGEST_COMMENT: usize = 500;
 
 /// A silence.
-#[derive(Serialize)]
-struct SilenceView {
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Silence")]
+pub(super) struct SilenceView {
+    /// By which it is ended; unique within a session.
     id: u64,
+    /// Conditions on labels, all of which an alert has to meet.
     matchers: Vec<String>,
+    /// From when on nobody is told.
+    #[schemars(extend("format" = "date-time"))]
     starts_at: String,
+    /// Until when.
+    #[schemars(extend("format" = "date-time"))]
     ends_at: String,
+    /// Who wanted it, if they said so.
     #[serde(skip_serializing_if = "Option::is_none")]
     by: Option<String>,
+    /// Why, if they said so.
     #[serde(skip_serializing_if = "Option::is_none")]
     comment: Option<String>,
+}
+
+/// `GET /metrics/memory/alerts/silences`
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Silences")]
+pub(super) struct SilencesView {
+    /// Those that hold.
+    silences: Vec<SilenceView>,
 }
 
 impl From<Silence> for SilenceView {
@@ -47,14 +65,10 @@ impl From<Silence> for SilenceView {
 
 /// `GET /metrics/memory/alerts/silences`
 pub(super) fn silences(api: &Api, query: &str) -> Result<Response, ApiError> {
-    #[derive(Serialize)]
-    struct View {
-        silences: Vec<SilenceView>,
-    }
     parameters(query, &[])?;
     let now = SystemTime::now();
     let silences = manager(api)?.silences(now).into_iter();
-    let view = View {
+    let view = SilencesView {
         silences: silences.map(SilenceView::from).collect(),
     };
     Ok(answer(&api.session, StatusCode::OK, now, view))

@@ -16,11 +16,11 @@ use super::query::{Parameters, bad_parameter, duration, parameters};
 use super::views::TrendView;
 
 /// Most points that a trend answers with.
-const MOST_POINTS: u128 = 11_000;
+pub(super) const MOST_POINTS: u128 = 11_000;
 /// Points of a trend whose interval is not given.
 const USUAL_POINTS: u32 = 60;
 const USUAL_DURATION: Duration = Duration::from_secs(3600);
-const SECOND: Duration = Duration::from_secs(1);
+pub(super) const SECOND: Duration = Duration::from_secs(1);
 
 /// `GET /metrics/memory/trend?duration=1h&interval=1m`
 pub(super) async fn trend(api: Arc<Api>, query: String) -> Result<Response, ApiError> {

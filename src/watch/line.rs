@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::analysis::Frame;
@@ -16,10 +17,14 @@ const UNKNOWN: &str = "unknown";
 pub(crate) type Stacks = HashMap<u32, Arc<[Frame]>>;
 
 /// A line of code; unknown where symbols could not be read.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[schemars(rename = "Line")]
 pub(super) struct LineView {
+    /// Its name; `unknown` where it could not be read.
     function: String,
+    /// Path of the source file; null where it is not known.
     file: Option<String>,
+    /// Line in that file; null where it is not known.
     line: Option<u32>,
 }
 

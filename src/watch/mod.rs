@@ -5,7 +5,7 @@
 //! | `leaks.rs` | the leak detector at work, and what others are told of it |
 //! | `culprit.rs` | the call site that people are told to look at first |
 //! | `observe.rs` | all call sites at one moment |
-//! | `report.rs` | the leak report |
+//! | `report/` | the leak report, and as text |
 //! | `line.rs` | the line of code that a stack leads to |
 //! | `recording.rs`, `replay.rs` | what the detector saw, written down and looked at again |
 //! | `frames.rs` | stacks as people read them |
@@ -28,3 +28,4 @@ pub(crate) use frames::readable;
 pub(crate) use leaks::LeakWatch;
 #[cfg(feature = "cli")]
 pub(crate) use replay::replay;
+pub(crate) use report::LeakReport;

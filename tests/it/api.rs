@@ -8,6 +8,8 @@ use memory_exporter::config::Profile;
 use memory_exporter::{Config, Exporter, Target};
 use serde_json::Value;
 
+use crate::openapi;
+
 /// One in whose eyes this process, in which all tests run side by side, does not use too much.
 pub(crate) fn exporter() -> Exporter {
     let thresholds = "alerts: {thresholds: {usage_warning_mb: 1e6, usage_critical_mb: 1e6}}";
@@ -28,6 +30,7 @@ impl Answer {
     }
 }
 
+/// The answer, which the OpenAPI document has to have.
 pub(crate) async fn send(
     exporter: &Exporter,
     method: &str,
@@ -43,11 +46,13 @@ pub(crate) async fn send(
         request.header(*name, *value)
     });
     let answer = request.reply(&exporter.routes()).await;
-    Answer {
+    let answer = Answer {
         status: answer.status().as_u16(),
         headers: answer.headers().clone(),
         body: answer.body().to_vec(),
-    }
+    };
+    openapi::check(exporter, method, path, &answer).await;
+    answer
 }
 
 pub(crate) async fn get(exporter: &Exporter, path: &str) -> Answer {

@@ -45,6 +45,10 @@ const DOORS: &[(&str, &[&str])] = &[
     ("bcrypt", &["exposition/web/users.rs"]),
     ("warp", &["exposition/", "exporter.rs"]),
     ("hyper_util", &["exposition/server.rs", "client/http.rs"]),
+    (
+        "schemars",
+        &["exposition/", "watch/report/mod.rs", "watch/line.rs"],
+    ),
     ("serde_yaml", &["config/", "artifacts/"]),
     ("tikv_jemalloc_ctl", &["collector/jemalloc.rs"]),
     (

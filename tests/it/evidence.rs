@@ -41,7 +41,8 @@ async fn what_a_dead_process_left_is_listed_and_served() {
         sample_interval: 512,
         has_symbols: true,
         profile: &profile,
-        leaks: Some(br#"{"opened": 1}"#),
+        leaks: Some(br#"{"as_of": "2026-11-25T22:23:00Z", "observed_since": "2026-11-25T22:00:00Z", "first_verdict_at": "2026-11-25T22:10:00Z",
+                "opened": 1, "growth_mb_per_hour": 0, "suspects": [], "closed": []}"#),
     };
     let id = store.keep(&evidence).unwrap();
     let bare = Evidence {

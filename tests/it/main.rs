@@ -15,6 +15,7 @@ mod deploy; // what an operator is given beside the binary: units, completions, 
 mod embedding;
 mod evidence; // profiles on disk from before the last restart
 mod history; // the past on disk: across restarts, and where it has no place
+mod openapi; // the document of the HTTP interface, and every answer of these tests against it
 #[cfg(feature = "web-config")]
 #[path = "../support/pki.rs"]
 mod pki; // not tests: certificates

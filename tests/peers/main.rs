@@ -25,6 +25,7 @@
 //! | `channels.rs` | channels and receivers that fail: what is told arrives, once, and delays nobody |
 //! | `trial.rs` | `test-alert`, over channels of every kind |
 //! | `rules.rs` | promtool and amtool take the rules and Alertmanager's configuration, as they are shipped and as they are generated otherwise |
+//! | `openapi.rs` | a validator takes the OpenAPI document, and schemathesis finds no answer that it does not promise |
 //! | `profiles.rs` | what a decoder of somebody else's finds in a profile of the example |
 //! | `bare.rs` | profiles of the example where it has little: no symbols, nothing to write to |
 //! | `grafana.rs` | what Grafana publishes about dashboards, against those that we publish |
@@ -55,6 +56,7 @@ mod grouped;
 mod http;
 mod log;
 mod names;
+mod openapi;
 mod oracle;
 mod outage;
 mod outlets;

@@ -1,6 +1,7 @@
 //! Which request goes where, and who may send it. The grammar only; what an endpoint does stands in `handlers.rs` and the files beside it.
 
 mod alerts;
+mod origins;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -12,12 +13,10 @@ use warp::reject::{Reject, Rejection};
 use warp::reply::Response;
 use warp::{Filter, Reply};
 
-use crate::profile::SampleType;
-
 use super::gate::Authenticated;
 use super::handlers::{self, Api};
 use super::json::ApiError;
-use super::{access, kept, profiles};
+use super::{access, openapi};
 
 /// Address of the client, which our server puts into each request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,19 +41,11 @@ pub(crate) fn routes(api: Arc<Api>) -> BoxedFilter<(Response,)> {
         .unify()
         .or(gc(&api))
         .unify()
-        .or(allocations(&api))
-        .unify()
-        .or(leaks(&api))
+        .or(origins::routes(&api))
         .unify()
         .or(alerts::routes(&api))
         .unify()
-        .or(pprof(&api))
-        .unify()
-        .or(flamegraph(&api))
-        .unify()
-        .or(profiles(&api))
-        .unify()
-        .or(sampling(&api))
+        .or(openapi(&api))
         .unify()
         .or(healthy())
         .unify()
@@ -187,93 +178,12 @@ fn gc(api: &Arc<Api>) -> BoxedFilter<(Response,)> {
         .boxed()
 }
 
-/// `GET /metrics/memory/allocations`
-fn allocations(api: &Arc<Api>) -> BoxedFilter<(Response,)> {
-    warp::path!("metrics" / "memory" / "allocations")
+/// `GET /openapi.json`
+fn openapi(api: &Arc<Api>) -> BoxedFilter<(Response,)> {
+    warp::path!("openapi.json")
         .and(reading())
-        .and(from_loopback(api))
         .and(with(api))
-        .and(query())
-        .and_then(|api: Arc<Api>, query: String| async move {
-            rejecting(super::allocations::allocations(api, query).await)
-        })
-        .boxed()
-}
-
-/// `GET /metrics/memory/leaks`
-fn leaks(api: &Arc<Api>) -> BoxedFilter<(Response,)> {
-    warp::path!("metrics" / "memory" / "leaks")
-        .and(reading())
-        .and(from_loopback(api))
-        .and(with(api))
-        .and(query())
-        .and_then(|api: Arc<Api>, query: String| async move {
-            rejecting(super::leaks::leaks(api, query).await)
-        })
-        .boxed()
-}
-
-/// `GET /debug/pprof/heap`, `GET /debug/pprof/allocs`
-fn pprof(api: &Arc<Api>) -> BoxedFilter<(Response,)> {
-    let heap = warp::path!("debug" / "pprof" / "heap").map(|| ("heap", SampleType::InuseSpace));
-    let allocs =
-        warp::path!("debug" / "pprof" / "allocs").map(|| ("allocs", SampleType::AllocSpace));
-    heap.or(allocs)
-        .unify()
-        .and(reading())
-        .and(from_loopback(api))
-        .and(with(api))
-        .and(query())
-        .and_then(|(name, value), api: Arc<Api>, query: String| async move {
-            rejecting(profiles::pprof(api, query, name, value).await)
-        })
-        .boxed()
-}
-
-/// `GET /debug/flamegraph`
-fn flamegraph(api: &Arc<Api>) -> BoxedFilter<(Response,)> {
-    warp::path!("debug" / "flamegraph")
-        .and(reading())
-        .and(from_loopback(api))
-        .and(with(api))
-        .and(query())
-        .and_then(|api: Arc<Api>, query: String| async move {
-            rejecting(profiles::flamegraph(api, query).await)
-        })
-        .boxed()
-}
-
-/// `GET /metrics/memory/profiles`, `GET /metrics/memory/profiles/{id}`
-fn profiles(api: &Arc<Api>) -> BoxedFilter<(Response,)> {
-    let list = warp::path!("metrics" / "memory" / "profiles")
-        .and(reading())
-        .and(from_loopback(api))
-        .and(with(api))
-        .and(query())
-        .and_then(|api: Arc<Api>, query: String| async move {
-            rejecting(kept::profiles(api, query).await)
-        });
-    let one = warp::path!("metrics" / "memory" / "profiles" / String)
-        .and(reading())
-        .and(from_loopback(api))
-        .and(with(api))
-        .and(query())
-        .and_then(|id: String, api: Arc<Api>, query: String| async move {
-            rejecting(kept::profile(api, id, query).await)
-        });
-    list.or(one).unify().boxed()
-}
-
-/// `POST /debug/sampling?interval=512KiB`
-fn sampling(api: &Arc<Api>) -> BoxedFilter<(Response,)> {
-    warp::path!("debug" / "sampling")
-        .and(method(&[Method::POST], "POST"))
-        .and(from_loopback(api))
-        .and(with(api))
-        .and(query())
-        .and_then(|api: Arc<Api>, query: String| async move {
-            rejecting(profiles::sampling(&api, &query))
-        })
+        .map(|api: Arc<Api>| openapi::openapi(&api))
         .boxed()
 }
 

@@ -1,7 +1,10 @@
 //! `GET /metrics/memory/allocations`. Field names are API.
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::time::SystemTime;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Serialize, Serializer};
 
 use crate::analysis::{
@@ -16,80 +19,138 @@ const NOTE_WAITING: &str = "sampling has met no block yet: only exact totals are
 const UNKNOWN: &str = "unknown";
 
 /// `GET /metrics/memory/allocations`
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Allocations")]
 pub(crate) struct AllocationsView<'a> {
-    /// Exact, since the start of the process.
+    /// Bytes that the program asked for since its start, exact.
     allocated_bytes: u64,
+    /// Operations since the start, exact.
     operations: u64,
+    /// Operations since the start by size, exact.
     distribution: Categories<u64>,
+    /// What the program holds from its allocator; null where it is not known.
     heap_bytes: Option<u64>,
+    /// Resident memory; null where it is not known.
     rss_bytes: Option<u64>,
+    /// Mean number of bytes asked for between two samples; 0 when sampling is off.
     sample_interval_bytes: u64,
+    /// Since sampling began.
     sampled_seconds: f64,
+    /// Samples that there was no room for: live bytes are estimated too low by what they hold.
     dropped_samples: u64,
+    /// Why there are no estimates; absent where there are.
     #[serde(skip_serializing_if = "Option::is_none")]
     note: Option<&'static str>,
-    /// Estimates from here on.
+    /// All live bytes, estimated from samples; null without samples.
     live_bytes: Option<f64>,
+    /// What the rates are taken over; null where no time has passed.
     window_seconds: Option<f64>,
+    /// Bytes asked for, estimated from samples; null where no time has passed.
     allocated_bytes_per_second: Option<f64>,
+    /// Operations, estimated from samples; null where no time has passed.
     operations_per_second: Option<f64>,
+    /// Different places that were seen; not all of them are shown.
     places: usize,
+    /// Who holds most.
     by_live_bytes: Vec<PlaceView<'a>>,
+    /// Who asks for most.
     by_rate: Vec<PlaceView<'a>>,
+    /// What could be changed, the most useful first.
     recommendations: Vec<RecommendationView<'a>>,
 }
 
-#[derive(Serialize)]
+/// What a line of code does with memory on behalf of a component. Everything is estimated from samples since sampling began.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Place")]
 struct PlaceView<'a> {
     #[serde(flatten)]
     line: LineView<'a>,
+    /// What it holds.
     live_bytes: f64,
+    /// Lower end of the confidence interval at 95 %.
     live_bytes_low: f64,
+    /// Upper end.
     live_bytes_high: f64,
+    /// Share of the heap that it holds, 0 to 1.
     live_ratio: f64,
+    /// Blocks that it holds.
     live_objects: f64,
+    /// Most that it held: an upper bound.
     peak_live_bytes: f64,
+    /// Bytes that it asked for.
     allocated_bytes: f64,
+    /// Share of all bytes asked for, 0 to 1.
     allocated_ratio: f64,
+    /// Blocks that it asked for.
     objects: f64,
+    /// Bytes that it asks for; null where no time has passed.
     allocated_bytes_per_second: Option<f64>,
+    /// Share of all that is asked for, 0 to 1; null where no time has passed.
     allocated_bytes_per_second_ratio: Option<f64>,
+    /// Blocks that it asks for; null where no time has passed.
     operations_per_second: Option<f64>,
+    /// Share of all operations, 0 to 1; null where no time has passed.
     operations_per_second_ratio: Option<f64>,
+    /// Mean size of a block; null where nothing was asked for.
     mean_size_bytes: Option<f64>,
+    /// Median size of a block, from size classes; null where nothing was asked for.
     median_size_bytes: Option<f64>,
+    /// Blocks by size.
     distribution: Categories<f64>,
+    /// Share of the blocks freed within a second, of what is old enough to tell; null where nothing is.
     freed_within_second_ratio: Option<f64>,
+    /// Share of the bytes freed within a second, of what is old enough to tell; null where nothing is.
     freed_within_second_bytes_ratio: Option<f64>,
+    /// Share of the blocks freed within a minute, of what is old enough to tell; null where nothing is.
     freed_within_minute_ratio: Option<f64>,
+    /// Share of the bytes freed within a minute, of what is old enough to tell; null where nothing is.
     freed_within_minute_bytes_ratio: Option<f64>,
+    /// Share of its operations that are reallocations, 0 to 1.
     realloc_ratio: f64,
+    /// Samples taken: what all this rests on.
     samples: u64,
+    /// Samples that are live.
     live_samples: u64,
+    /// Different stacks that lead here.
     stacks: usize,
+    /// The one that counts most.
     stack: Stack<'a>,
 }
 
 /// A line of code on behalf of a component.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "PlaceLine")]
 struct LineView<'a> {
+    /// On whose behalf.
     component: &'a str,
+    /// Its name; `unknown` where it could not be read.
     function: &'a str,
+    /// Path of the source file; null where it is not known.
     file: Option<&'a str>,
+    /// Line in that file; null where it is not known.
     line: Option<u32>,
 }
 
-#[derive(Serialize)]
+/// What could be changed.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Recommendation")]
 struct RecommendationView<'a> {
+    /// What kind of change, such as `bound_cache`, `purge` or `object_pool`.
     kind: &'static str,
+    /// `low`, `medium` or `high`.
     priority: &'static str,
+    /// Share of the work, of the heap or of resident memory that could be saved, 0 to 1.
     benefit_ratio: f64,
+    /// The change in one line.
     title: &'a str,
+    /// How to do it.
     advice: &'a str,
+    /// Numbers that it rests on; units stand in their names.
     evidence: Numbers<'a>,
+    /// Where; absent where it is about the whole process.
     #[serde(skip_serializing_if = "Option::is_none")]
     place: Option<LineView<'a>>,
+    /// How one comes there; absent where it is about the whole process.
     #[serde(skip_serializing_if = "Stack::is_empty")]
     stack: Stack<'a>,
 }
@@ -104,8 +165,27 @@ impl<T: Serialize> Serialize for Categories<T> {
     }
 }
 
+impl<T: JsonSchema> JsonSchema for Categories<T> {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        format!("Categories_of_{}", T::schema_name()).into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let names = SIZE_CATEGORIES.map(|(name, _)| name);
+        let properties = names.map(|name| (name, generator.subschema_for::<T>()));
+        let properties = BTreeMap::from(properties);
+        json_schema!({ "type": "object", "properties": properties, "required": names })
+    }
+}
+
 /// `function (file:line)`, innermost frame first.
-struct Stack<'a>(&'a [Frame]);
+#[derive(JsonSchema)]
+#[schemars(inline)]
+struct Stack<'a>(#[schemars(with = "Vec<String>")] &'a [Frame]);
 
 impl Serialize for Stack<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -120,7 +200,9 @@ impl Stack<'_> {
 }
 
 /// Numbers under their names.
-struct Numbers<'a>(&'a [Evidence]);
+#[derive(JsonSchema)]
+#[schemars(inline)]
+struct Numbers<'a>(#[schemars(with = "BTreeMap<String, f64>")] &'a [Evidence]);
 
 impl Serialize for Numbers<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

@@ -3,12 +3,15 @@
 mod allocations;
 mod growth;
 
+use std::borrow::Cow;
 use std::time::Duration;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
+use serde_json::{Map, Value as Json, json};
 
-use crate::catalog::{Kind, MetricDef};
+use crate::catalog::{self, Kind, MetricDef};
 use crate::collector::Released;
 use crate::snapshot::{Sample, Snapshot, Value};
 
@@ -18,20 +21,31 @@ pub(super) use growth::{HealthView, TrendView};
 use super::json::Session;
 
 /// `GET /metrics/memory/snapshot`
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Snapshot")]
 pub(super) struct SnapshotView<'a> {
+    /// Since the start of the exporter.
     uptime_seconds: f64,
+    /// Whose memory it is; absent where the process cannot be read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pid: Option<u32>,
+    /// What was read.
     metrics: Metrics<'a>,
+    /// How each source of readings did.
     collectors: Vec<CollectorView>,
 }
 
-#[derive(Serialize)]
+/// How a source of readings did.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Collector")]
 struct CollectorView {
+    /// Its name.
     name: &'static str,
+    /// Whether it had its readings.
     success: bool,
+    /// How long it took.
     duration_seconds: f64,
+    /// Why it had none, where it failed or has nothing to read in this process.
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
 }
@@ -97,14 +111,67 @@ impl Serialize for Metrics<'_> {
     }
 }
 
+impl JsonSchema for Metrics<'_> {
+    fn schema_name() -> Cow<'static, str> {
+        "Metrics".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        // Facts about the target are labels of a scrape; here the session says whose numbers they are.
+        let families = catalog::ALL.iter().filter(|def| def.kind != Kind::Info);
+        let properties = families.map(|def| {
+            let mut schema = match (def.kind, def.labels) {
+                (Kind::Gauge | Kind::Counter, []) => json!({ "type": "number" }),
+                _ => json!({ "type": "array", "items": sample_schema(def, generator) }),
+            };
+            schema["description"] = def.help.into();
+            (def.series(""), schema)
+        });
+        json_schema!({
+            "description": "Every family that has readings, under the name of its series: a number, or a list of labelled values.",
+            "type": "object",
+            "properties": properties.collect::<Map<_, _>>(),
+        })
+    }
+}
+
+/// What `SampleView` writes of a family.
+fn sample_schema(def: &MetricDef, generator: &mut SchemaGenerator) -> Json {
+    let labels = def.labels.iter().map(|label| {
+        let mut schema = json!({ "type": "string" });
+        if !label.values.is_empty() {
+            schema["enum"] = label.values.into();
+        }
+        (label.name.to_owned(), schema)
+    });
+    let values = match def.kind {
+        Kind::Histogram { .. } => vec![
+            ("count", generator.subschema_for::<u64>()),
+            ("sum", generator.subschema_for::<u64>()),
+            ("buckets", generator.subschema_for::<Vec<BucketView>>()),
+        ],
+        _ => vec![("value", json_schema!({ "type": "number" }))],
+    };
+    let values = values
+        .into_iter()
+        .map(|(name, schema)| (name.to_owned(), schema.into()));
+    let properties: Map<_, _> = labels.chain(values).collect();
+    let required: Vec<_> = properties.keys().cloned().collect();
+    json!({ "type": "object", "properties": properties, "required": required })
+}
+
 struct SampleView<'a> {
     def: &'static MetricDef,
     sample: &'a Sample<'a>,
 }
 
-#[derive(Serialize)]
+/// How many values lie below a bound.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Bucket")]
 struct BucketView {
+    /// The bound, inclusive, in the unit of the metric; `+Inf` for the last.
     le: String,
+    /// Values up to the bound, those of lower buckets among them.
     count: u64,
 }
 
@@ -144,28 +211,44 @@ impl Serialize for SampleView<'_> {
 }
 
 /// `POST /metrics/memory/gc`
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Release")]
 pub(super) struct GcView {
+    /// Before it.
     before: GcLevels,
+    /// After it.
     after: GcLevels,
     /// Before minus after; negative where something else allocated more meanwhile.
     freed: GcFreed,
+    /// How long it took, readings included.
     duration_seconds: f64,
+    /// Threads that were asked to give back their caches.
     threads_asked: usize,
+    /// Threads that did within the time they had.
     threads_answered: usize,
 }
 
-#[derive(Serialize, Clone, Copy)]
+/// Levels in bytes at one moment.
+#[derive(Serialize, JsonSchema, Clone, Copy)]
+#[schemars(rename = "ReleaseLevels")]
 struct GcLevels {
+    /// Resident memory; null where it is not known.
     rss_bytes: Option<u64>,
+    /// What jemalloc keeps in physical memory at most; null without jemalloc.
     allocator_resident_bytes: Option<u64>,
+    /// What the program holds from jemalloc; null without jemalloc.
     allocator_allocated_bytes: Option<u64>,
 }
 
-#[derive(Serialize)]
+/// Differences of levels in bytes.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ReleaseFreed")]
 struct GcFreed {
+    /// Resident memory; null where it is not known.
     rss_bytes: Option<i64>,
+    /// What jemalloc keeps in physical memory at most; null without jemalloc.
     allocator_resident_bytes: Option<i64>,
+    /// What the program holds from jemalloc; null without jemalloc.
     allocator_allocated_bytes: Option<i64>,
 }
 

@@ -1,13 +1,16 @@
 //! The leak report: what `GET /metrics/memory/leaks` answers, what is kept on disk near the limit, and what `memory-exporter analyse`
-//! prints. Field names are API.
+//! prints, which `text.rs` writes. Field names are API.
 
-use std::fmt;
+mod text;
+
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
 
 use crate::analysis::Culprit;
 use crate::analysis::leak::{Evidence, LeakDetector, Part, Suspect};
+use crate::catalog::SEVERITIES;
 
 use super::line::{LineView, Stacks};
 
@@ -16,80 +19,132 @@ const MB: f64 = 1_048_576.0;
 pub(super) const MOST_STACKS: usize = 3;
 /// Longest time that a flame graph looks back.
 const DAY: Duration = Duration::from_secs(24 * 3600);
+
 /// All suspects at one moment.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 #[non_exhaustive]
+#[schemars(rename = "Leaks")]
 pub(crate) struct LeakReport {
     /// What it is a report on, where the moment is not told otherwise.
+    #[schemars(with = "String", extend("format" = "date-time"))]
     #[serde(serialize_with = "moment")]
     as_of: u64,
+    /// When the detector began to look.
+    #[schemars(with = "String", extend("format" = "date-time"))]
     #[serde(serialize_with = "moment")]
     observed_since: u64,
     /// Until then nothing is called a leak.
+    #[schemars(with = "String", extend("format" = "date-time"))]
     #[serde(serialize_with = "moment")]
     first_verdict_at: u64,
     /// Suspects opened since the start.
     opened: u64,
+    /// Growth of all suspects together in MB (1048576 bytes) per hour.
     growth_mb_per_hour: f64,
+    /// Those that are open, the worst first.
     suspects: Vec<SuspectView>,
+    /// Those that are none any more.
     closed: Vec<ClosedView>,
 }
 
 /// An open suspect.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[schemars(rename = "Suspect")]
 struct SuspectView {
+    /// Unique within a session.
     id: u64,
+    /// How bad it is.
+    #[schemars(extend("enum" = SEVERITIES))]
     severity: &'static str,
+    /// How bad it was at its worst.
+    #[schemars(extend("enum" = SEVERITIES))]
     worst_severity: &'static str,
+    /// How sure it is: `low`, `medium` or `high`.
     confidence: &'static str,
+    /// Whose memory it is.
     component: String,
     #[serde(flatten)]
     line: LineView,
+    /// All of it in one line.
     summary: String,
+    /// What to do.
     advice: &'static str,
+    /// How it grows: `steady`, `exponential`, `stepped`, `many_small` or `few_large`.
     pattern: &'static str,
+    /// When the growth began, estimated.
+    #[schemars(with = "String", extend("format" = "date-time"))]
     #[serde(serialize_with = "moment")]
     since: u64,
+    /// Since then.
     age_seconds: f64,
+    /// When it was called a leak.
+    #[schemars(with = "String", extend("format" = "date-time"))]
     #[serde(serialize_with = "moment")]
     opened: u64,
+    /// Live bytes that were added since, estimated from samples.
     bytes: f64,
+    /// Blocks that were added since and live, estimated from samples.
     objects: f64,
+    /// Growth in MB (1048576 bytes) per hour.
     growth_mb_per_hour: f64,
+    /// Lower end of its confidence interval at 95 %.
     growth_mb_per_hour_low: f64,
+    /// Upper end.
     growth_mb_per_hour_high: f64,
+    /// Where what grew is drawn, on this server.
     #[serde(skip_serializing_if = "Option::is_none")]
     flamegraph: Option<String>,
+    /// Lines of code that take part, the largest first.
     parts: Vec<PartView>,
 }
 
 /// One line of code that takes part.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[schemars(rename = "SuspectPart")]
 struct PartView {
     #[serde(flatten)]
     line: LineView,
+    /// Why it is called a leak: `survivors`, `confirmed_by_heap`, `backlog`, `doubling` or `whole_process`.
     evidence: &'static str,
+    /// How it grows: `steady`, `exponential`, `stepped`, `many_small` or `few_large`.
     pattern: &'static str,
+    /// When the growth began, estimated.
+    #[schemars(with = "String", extend("format" = "date-time"))]
     #[serde(serialize_with = "moment")]
     since: u64,
+    /// Samples that this rests on.
     samples: u64,
+    /// Live bytes that were added since, estimated from samples.
     bytes: f64,
+    /// Blocks that were added since and live, estimated from samples.
     objects: f64,
+    /// Mean size of these blocks; null where there are none.
     mean_size_bytes: Option<f64>,
+    /// Growth in MB (1048576 bytes) per hour.
     growth_mb_per_hour: f64,
+    /// Lower end of its confidence interval at 95 %.
     growth_mb_per_hour_low: f64,
+    /// Upper end.
     growth_mb_per_hour_high: f64,
+    /// How well a straight line fits the growth: r², 1 for a perfect fit.
     fit: f64,
+    /// Growth of the second half of the time divided by that of the first.
     acceleration: f64,
+    /// Distinct times of birth from which something survives.
     generations: usize,
+    /// Share of its older samples that were freed, 0 to 1.
     freed_ratio: f64,
+    /// How it is reached, the heaviest first.
     stacks: Vec<StackView>,
 }
 
 /// A call site of the line, and how it was reached.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[schemars(rename = "SiteStack")]
 struct StackView {
+    /// The call site.
     site: u32,
+    /// `function (file:line)`, the innermost first.
     frames: Vec<String>,
     /// Which of the frames nobody would change.
     #[serde(skip)]
@@ -97,18 +152,29 @@ struct StackView {
 }
 
 /// A suspect that is none any more.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[schemars(rename = "ClosedSuspect")]
 struct ClosedView {
+    /// Unique within a session.
     id: u64,
+    /// How bad it was at its worst.
+    #[schemars(extend("enum" = SEVERITIES))]
     worst_severity: &'static str,
+    /// Whose memory it was.
     component: String,
     #[serde(flatten)]
     line: LineView,
+    /// When it was called a leak.
+    #[schemars(with = "String", extend("format" = "date-time"))]
     #[serde(serialize_with = "moment")]
     opened: u64,
+    /// When it was none any more.
+    #[schemars(with = "String", extend("format" = "date-time"))]
     #[serde(serialize_with = "moment")]
     closed: u64,
+    /// Why it is none.
     reason: &'static str,
+    /// Live bytes at the end, estimated from samples.
     bytes: f64,
 }
 
@@ -161,72 +227,6 @@ impl LeakReport {
         let parts = all.flat_map(|suspect| &suspect.parts);
         let sites = parts.flat_map(|part| part.sites.iter().take(MOST_STACKS));
         sites.copied().collect()
-    }
-}
-
-/// As text for a terminal.
-impl fmt::Display for LeakReport {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.suspects.is_empty() {
-            writeln!(f, "no leak suspects at {}", rfc3339(self.as_of))?;
-        }
-        for suspect in &self.suspects {
-            writeln!(
-                f,
-                "{} leak, {} confidence: {}",
-                suspect.severity, suspect.confidence, suspect.summary
-            )?;
-            for part in &suspect.parts {
-                writeln!(
-                    f,
-                    "  {}: {:.1} MB in {:.0} blocks, {:+.1} MB/h ({:.1} to {:.1}), {}, {} generations",
-                    part.line,
-                    part.bytes / MB,
-                    part.objects,
-                    part.growth_mb_per_hour,
-                    part.growth_mb_per_hour_low,
-                    part.growth_mb_per_hour_high,
-                    part.pattern,
-                    part.generations,
-                )?;
-                if let Some(stack) = part.stacks.first() {
-                    write!(f, "{stack}")?;
-                }
-            }
-            writeln!(f, "  {}", suspect.advice)?;
-        }
-        for closed in &self.closed {
-            writeln!(
-                f,
-                "closed: {} of {}, {} to {}: {}",
-                closed.line,
-                closed.component,
-                rfc3339(closed.opened),
-                rfc3339(closed.closed),
-                closed.reason
-            )?;
-        }
-        Ok(())
-    }
-}
-
-/// The frames that somebody could change, one a line.
-impl fmt::Display for StackView {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let frames = self.frames.iter().zip(&self.is_runtime);
-        let mut skipped = 0;
-        for (frame, is_runtime) in frames {
-            if *is_runtime {
-                skipped += 1;
-                continue;
-            }
-            if skipped > 0 {
-                writeln!(f, "    ... {skipped} of the runtime")?;
-                skipped = 0;
-            }
-            writeln!(f, "    {frame}")?;
-        }
-        Ok(())
     }
 }
 
