@@ -16,6 +16,15 @@ alerts: {thresholds: {usage_warning_mb: 1, usage_critical_mb: 1}}
 otlp: {resource: {service.namespace: shop, service.name: checkout}}
 ";
 
+/// One request for each route, below `/metrics/memory/alerts`.
+const REQUESTS: [(&str, &str); 5] = [
+    ("GET", ""),
+    ("POST", "/1/acknowledge"),
+    ("GET", "/silences"),
+    ("POST", "/silences?matcher=a=b&duration=1h"),
+    ("DELETE", "/silences/1"),
+];
+
 fn exporter(yaml: &str) -> Exporter {
     let config = Config::load(Profile::Production, yaml, []).unwrap();
     Exporter::builder(config).without_server().start().unwrap()
@@ -277,13 +286,7 @@ async fn bad_requests_are_answered_with_what_is_allowed() {
         let said = answer.json()["help"].to_string();
         assert!(said.contains(help), "{method} {path}: {said}");
     }
-    for (method, path) in [
-        ("GET", ""),
-        ("POST", "/1/acknowledge"),
-        ("GET", "/silences"),
-        ("POST", "/silences?matcher=a=b&duration=1h"),
-        ("DELETE", "/silences/1"),
-    ] {
+    for (method, path) in REQUESTS {
         let path = format!("/metrics/memory/alerts{path}");
         let answer = send(&exporter, method, &path, "10.0.0.1:9", &[]).await;
         assert_eq!(answer.status, 403, "{method} {path}");
@@ -293,13 +296,7 @@ async fn bad_requests_are_answered_with_what_is_allowed() {
 #[tokio::test]
 async fn who_wants_no_alerts_has_none() {
     let exporter = exporter("alerts: {enabled: false}");
-    for (method, path) in [
-        ("GET", ""),
-        ("POST", "/1/acknowledge"),
-        ("GET", "/silences"),
-        ("POST", "/silences?matcher=a=b&duration=1h"),
-        ("DELETE", "/silences/1"),
-    ] {
+    for (method, path) in REQUESTS {
         let answer = request(&exporter, method, path).await;
         assert_eq!(answer.status, 501, "{method} {path}");
         assert!(answer.json()["help"].to_string().contains("alerts.enabled"));
