@@ -109,7 +109,7 @@ pub use collector::Target;
 pub use config::{Config, ConfigError};
 pub use error::Error;
 pub use exporter::{Builder, Exporter};
-pub use exposition::{MemoryCollector, Peer};
+pub use exposition::{MemoryCollector, Peer, ReloadError, Reloaded};
 #[cfg(feature = "spans")]
 pub use heap::ComponentLayer;
 pub use heap::{Allocator, Component, ComponentGuard, InComponent};

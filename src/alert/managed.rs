@@ -24,6 +24,8 @@ pub(super) struct Managed {
     pub(super) last_id: u64,
     /// Whether all have been ended for good.
     pub(super) is_finished: bool,
+    /// Whether another manager goes on with it.
+    pub(super) is_handed_over: bool,
     /// Whether what is kept on disk is not what is known.
     pub(super) is_changed: bool,
 }

@@ -30,7 +30,7 @@ pub(crate) struct AlertManager {
     pub(super) identity: Identity,
     pub(super) origin: Arc<Origin>,
     pub(super) outlets: Arc<Outlets>,
-    store: Option<Store>,
+    store: Option<Arc<Store>>,
     pub(super) state: Mutex<Managed>,
 }
 
@@ -38,10 +38,38 @@ impl AlertManager {
     /// Evaluates at every `sampling.interval` from now on, for a process that is called `job` and `instance`. Goes on from what the process
     /// before this one has left in `history.directory`.
     pub(crate) fn new(config: &Config, job: &str, instance: &str, outlets: Arc<Outlets>) -> Self {
+        let mut manager = Self::without_past(config, job, instance, outlets);
+        let directory = config.history.directory.as_deref();
+        if let Some((store, remembered)) = directory.and_then(Store::open) {
+            manager.store = Some(Arc::new(store));
+            manager.resume(remembered);
+        }
+        manager
+    }
+
+    /// As [`new`](Self::new), in the place of another one of this process, which from now on does nothing: all that it knew goes on here.
+    pub(crate) fn succeeding(
+        before: &Self,
+        config: &Config,
+        job: &str,
+        instance: &str,
+        outlets: Arc<Outlets>,
+    ) -> Self {
+        let mut manager = Self::without_past(config, job, instance, outlets);
+        manager.store.clone_from(&before.store);
+        let left = Managed {
+            is_finished: true,
+            is_handed_over: true,
+            ..Managed::default()
+        };
+        manager.state = Mutex::new(std::mem::replace(&mut *before.state(), left));
+        manager
+    }
+
+    fn without_past(config: &Config, job: &str, instance: &str, outlets: Arc<Outlets>) -> Self {
         let identity = Identity::new(config, job, instance);
         let interval = config.sampling.interval;
-        let directory = config.history.directory.as_deref();
-        let mut manager = Self {
+        Self {
             thresholds: config.alerts.thresholds,
             pace: Pace::new(interval, interval, config.alerts.shorten),
             manners: Manners {
@@ -54,12 +82,7 @@ impl AlertManager {
             outlets,
             store: None,
             state: Mutex::default(),
-        };
-        if let Some((store, remembered)) = directory.and_then(Store::open) {
-            manager.store = Some(store);
-            manager.resume(remembered);
         }
-        manager
     }
 
     /// Goes on from where another process was: what fired there goes on for as long as it would without its condition.
@@ -87,7 +110,7 @@ impl AlertManager {
     }
 
     /// Who is told.
-    pub(crate) fn outlets(&self) -> &Outlets {
+    pub(crate) fn outlets(&self) -> &Arc<Outlets> {
         &self.outlets
     }
 
@@ -137,7 +160,7 @@ impl AlertManager {
         };
         let is_kept = store.write(|| {
             let state = &mut *self.state();
-            let is_changed = std::mem::take(&mut state.is_changed);
+            let is_changed = std::mem::take(&mut state.is_changed) && !state.is_handed_over;
             is_changed.then(|| Remembered {
                 last_id: state.last_id,
                 active: state

@@ -18,6 +18,9 @@ impl AlertManager {
     pub(crate) fn finish(&self) {
         let now = SystemTime::now();
         let state = &mut *self.state();
+        if state.is_handed_over {
+            return;
+        }
         state.is_finished = true;
         let tracked = std::mem::take(&mut state.tracked);
         for mut one in tracked {

@@ -281,6 +281,12 @@ metrics! {
     EXPORTER_HISTORY_FAILURES = "memory.exporter.history_failures", Kind::Counter, Unit::Count("moment"), [], Exporter, Exporter,
         "Moments that could not be written to the history on disk",
         "history.directory";
+    EXPORTER_CONFIG_LAST_RELOAD_SUCCESSFUL = "memory.exporter.config_last_reload_successful", Kind::Gauge, Unit::None, [], Exporter, Exporter,
+        "1 when the configuration in force is the one that was read last, 0 when that one was wrong",
+        "start, SIGHUP and POST /-/reload";
+    EXPORTER_CONFIG_LAST_RELOAD_SUCCESS_TIMESTAMP_SECONDS = "memory.exporter.config_last_reload_success_timestamp_seconds", Kind::Gauge, Unit::Seconds, [], Exporter, Exporter,
+        "When the configuration in force was read, since unix epoch in seconds",
+        "start, SIGHUP and POST /-/reload";
     EXPORTER_NOTIFICATIONS = "memory.exporter.notifications", Kind::Counter, Unit::Count("message"), [CHANNEL, DELIVERY], Exporter, Exporter,
         "Messages on alerts by channel: sent ones were taken, failed are the attempts after which they were not, dropped ones were given up",
         "alert channels";

@@ -1,23 +1,24 @@
 //! Floor 8: the command line, in the ecosystem's way.
 
 mod generate;
+mod log;
+mod run;
+mod signals;
 mod test_alert;
 
 use std::io::Write as _;
-use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
-use crate::collector::Target;
-use crate::config::{Config, LogFormat, LogLevel, Profile};
+use crate::config::{Config, LogFormat, Profile};
 use crate::error::Error;
-use crate::exporter::Exporter;
 use crate::exposition::Gate;
 use crate::watch::replay;
 
 use generate::Generate;
+use run::{Run, start};
 use test_alert::TestAlert;
 
 /// Wrong usage or configuration, as `sysexits.h` has it.
@@ -75,44 +76,6 @@ enum Command {
     },
     /// Send a test message through a channel of alerts.channels, and print what comes back.
     TestAlert(TestAlert),
-}
-
-#[derive(Debug, clap::Args)]
-struct Run {
-    /// Configuration file.
-    #[arg(long = "config.file", value_name = "FILE")]
-    config_file: Option<PathBuf>,
-    /// Defaults that the file overrides: production or development.
-    #[arg(long = "config.profile", value_name = "NAME")]
-    profile: Option<Profile>,
-    /// Address to listen on; may be repeated, port 0 takes a free one.
-    #[arg(long = "web.listen-address", value_name = "ADDRESS")]
-    listen_address: Vec<SocketAddr>,
-    /// Listen on the sockets that systemd hands over, instead of on an address.
-    #[arg(long = "web.systemd-socket", conflicts_with = "listen_address")]
-    systemd_socket: bool,
-    /// Path of the metrics.
-    #[arg(long = "web.telemetry-path", value_name = "PATH")]
-    telemetry_path: Option<String>,
-    /// Web configuration file of Prometheus' exporters: TLS, users, headers, rate limit.
-    #[arg(long = "web.config.file", value_name = "FILE")]
-    web_config_file: Option<String>,
-    /// Process to watch, by number.
-    #[arg(
-        long = "target.pid",
-        value_name = "PID",
-        conflicts_with = "target_name"
-    )]
-    target_pid: Option<u32>,
-    /// Process to watch, by name; after its end the next one of that name is watched.
-    #[arg(long = "target.name", value_name = "NAME")]
-    target_name: Option<String>,
-    /// Least level that is logged: error, warn, info, debug or trace.
-    #[arg(long = "log.level", value_name = "LEVEL")]
-    log_level: Option<LogLevel>,
-    /// Format of the log: text or json.
-    #[arg(long = "log.format", value_name = "FORMAT")]
-    log_format: Option<LogFormat>,
 }
 
 /// Runs the program and says with which code it ends: 0 after a signal, 1 when it cannot start, 64 for wrong usage or configuration.
@@ -229,134 +192,8 @@ fn check(files: &[PathBuf], profile: Profile) -> ExitCode {
     code
 }
 
-fn start(run: Run) -> Result<(), Error> {
-    // Flags are variables that win over the environment, so that a wrong one is reported with everything else.
-    let flags = [
-        (
-            "WEB__LISTEN_ADDRESS",
-            (!run.listen_address.is_empty()).then(|| list(&run.listen_address)),
-        ),
-        ("WEB__TELEMETRY_PATH", run.telemetry_path),
-        (
-            "WEB__CONFIG_FILE",
-            run.web_config_file.map(|path| format!("{path:?}")),
-        ),
-        (
-            "LOG__LEVEL",
-            run.log_level.map(|level| level.as_str().to_owned()),
-        ),
-        (
-            "LOG__FORMAT",
-            run.log_format.map(|format| format.as_str().to_owned()),
-        ),
-    ];
-    let flags = flags
-        .into_iter()
-        .filter_map(|(key, value)| Some((key, value?)));
-    let config = Config::from_file_and_flags(
-        run.profile.unwrap_or_default(),
-        run.config_file.as_deref(),
-        flags,
-    )?;
-    log_to_stderr(config.log.level, config.log.format);
-    let target = match (run.target_pid, run.target_name) {
-        (Some(pid), _) => Target::Pid(pid),
-        (None, Some(name)) => Target::Name(name),
-        (None, None) => Target::Own,
-    };
-    let signals = Signals::listen().map_err(Error::thread)?;
-    let listeners = match run.systemd_socket {
-        true => handed_over().map_err(Error::sockets)?,
-        false => Vec::new(),
-    };
-    let exporter = Exporter::builder(config)
-        .target(target)
-        .listeners(listeners)
-        .service("memory-exporter", env!("CARGO_PKG_VERSION"))
-        .start()?;
-    for address in exporter.addresses() {
-        tracing::info!(%address, "listening");
-    }
-    signals.wait();
-    tracing::info!("stopping");
-    exporter.stop();
-    Ok(())
-}
-
-/// The sockets of `memory-exporter.socket`.
-fn handed_over() -> std::io::Result<Vec<TcpListener>> {
-    let mut handed = listenfd::ListenFd::from_env();
-    let mut listeners = Vec::new();
-    for at in 0..handed.len() {
-        listeners.extend(handed.take_tcp_listener(at)?);
-    }
-    match listeners.is_empty() {
-        true => Err(std::io::Error::other("systemd has handed over no socket")),
-        false => Ok(listeners),
-    }
-}
-
-fn list(addresses: &[SocketAddr]) -> String {
-    let addresses: Vec<String> = addresses
-        .iter()
-        .map(|address| format!("{:?}", address.to_string()))
-        .collect();
-    format!("[{}]", addresses.join(", "))
-}
-
 fn complain(error: &impl std::fmt::Display) {
     for line in error.to_string().lines() {
         eprintln!("memory-exporter: {line}");
-    }
-}
-
-fn log_to_stderr(level: LogLevel, format: LogFormat) {
-    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| level.as_str().into());
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr);
-    match format {
-        LogFormat::Text => log
-            .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
-            .init(),
-        LogFormat::Json => log.json().init(),
-    }
-}
-
-/// SIGINT and SIGTERM.
-struct Signals {
-    runtime: tokio::runtime::Runtime,
-    interrupt: tokio::signal::unix::Signal,
-    terminate: tokio::signal::unix::Signal,
-}
-
-impl Signals {
-    fn listen() -> std::io::Result<Self> {
-        use tokio::signal::unix::{SignalKind, signal};
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_io()
-            .build()?;
-        let (interrupt, terminate) = {
-            let _runtime = runtime.enter();
-            (
-                signal(SignalKind::interrupt())?,
-                signal(SignalKind::terminate())?,
-            )
-        };
-        Ok(Self {
-            runtime,
-            interrupt,
-            terminate,
-        })
-    }
-
-    fn wait(mut self) {
-        self.runtime.block_on(async {
-            tokio::select! {
-                _ = self.interrupt.recv() => {}
-                _ = self.terminate.recv() => {}
-            }
-        });
     }
 }

@@ -50,7 +50,7 @@ impl TestAlert {
             );
             return Ok(ExitCode::from(EXIT_USAGE));
         };
-        super::log_to_stderr(config.log.level, config.log.format);
+        let _ = super::log::log_to_stderr(config.log.level, config.log.format);
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()

@@ -30,6 +30,16 @@ pub enum Auto<T> {
     Set(T),
 }
 
+impl<T> Auto<T> {
+    /// What is given, if it is.
+    pub fn given(self) -> Option<T> {
+        match self {
+            Self::Auto => None,
+            Self::Set(value) => Some(value),
+        }
+    }
+}
+
 /// Text that is never shown.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);

@@ -18,9 +18,11 @@
 //! | `leaks.rs` | section `leaks` |
 //! | `recommendations.rs` | section `allocations.recommendations` |
 //! | `resource.rs` | who is speaking: resource attributes |
+//! | `changes.rs` | what a running process can change, and what it cannot |
 //! | `web_file.rs` | the web configuration file, which is a document of its own |
 
 mod alerts;
+mod changes;
 mod channels;
 mod checks;
 mod document;
@@ -44,6 +46,7 @@ use document::Document;
 use reader::Section;
 
 pub use alerts::{Alerts, Delivery, Links, Thresholds};
+pub use changes::FixedKey;
 pub use channels::{
     Authorization, ChannelConfig, ChannelKind, ChannelTarget, ChannelTls, GroupBy, LeastSeverity,
     SecretSource,
@@ -203,6 +206,7 @@ impl Config {
                 cors_allowed_origins: web.list_checked("cors_allowed_origins", |text: &String| {
                     checks::is_origin(text)
                 }),
+                enable_lifecycle: web.get("enable_lifecycle"),
                 max_connections: web.within("max_connections", 1..=100_000),
                 header_timeout: web.within("header_timeout", SECOND..=HOUR),
                 request_timeout: web.within("request_timeout", SECOND..=HOUR),

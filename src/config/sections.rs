@@ -23,6 +23,7 @@ pub struct Web {
     pub config_file: Option<PathBuf>,
     pub auth_exempt_paths: Vec<String>,
     pub cors_allowed_origins: Vec<String>,
+    pub enable_lifecycle: bool,
     pub max_connections: usize,
     pub header_timeout: Duration,
     pub request_timeout: Duration,

@@ -21,7 +21,8 @@ use crate::watch::{Guard, LeakWatch};
 use super::json::{ApiError, Session, answer};
 use super::negotiate::{Format, accepts_gzip};
 use super::query::parameters;
-use super::text::{Scrape, TextOptions};
+use super::reload::Reload;
+use super::text::{MemoryCollector, Scrape, TextOptions};
 use super::views::{GcView, HealthView, SnapshotView};
 
 /// How long a forced release waits for other threads.
@@ -50,7 +51,10 @@ pub(crate) struct Api {
     pub(super) watched: Watched,
     pub(super) recommendations: RecommendationThresholds,
     pub(super) max_live_samples: usize,
+    pub(super) is_lifecycle_enabled: bool,
+    pub(super) reload: Option<Reload>,
     scrape: Scrape,
+    text: TextOptions,
     thresholds: Thresholds,
     pub(super) interval: Duration,
     is_own: bool,
@@ -66,13 +70,17 @@ impl Api {
         watched: Watched,
         target: &Target,
         session: Session,
-        text: &TextOptions,
+        text: TextOptions,
+        reload: Option<Reload>,
     ) -> Self {
         Self {
             session,
             telemetry_path: config.web.telemetry_path.clone(),
             cors_allowed_origins: config.web.cors_allowed_origins.clone(),
-            scrape: Scrape::new(Arc::clone(&recorder), text),
+            is_lifecycle_enabled: config.web.enable_lifecycle,
+            reload,
+            scrape: Scrape::new(Arc::clone(&recorder), &text),
+            text,
             recorder,
             watched,
             recommendations: config.allocations.recommendations,
@@ -83,6 +91,11 @@ impl Api {
             releasing: AtomicBool::new(false),
             draining: AtomicBool::new(false),
         }
+    }
+
+    /// The metrics for a registry of the host's own, named as they are now.
+    pub(crate) fn collector(&self) -> MemoryCollector {
+        MemoryCollector::new(Arc::clone(&self.recorder), &self.text)
     }
 
     /// From now on `/-/ready` says no.

@@ -8,6 +8,8 @@
 //! | `json.rs` | the shape that every JSON answer and error has |
 //! | `views/` | what each JSON endpoint shows |
 //! | `handlers.rs` | what each endpoint does |
+//! | `current.rs` | the endpoints as they are configured now |
+//! | `reload.rs` | others are asked for |
 //! | `gate.rs` | who may come in: the server's view of the web configuration file |
 //! | `web/` | the web configuration file: TLS, users, headers, rate limit |
 //! | `access.rs` | which pages may send what only this machine, or who is known, may ask |
@@ -29,6 +31,7 @@ mod access;
 mod alerts;
 mod allocations;
 mod classic;
+mod current;
 mod gate;
 mod graphs;
 mod handlers;
@@ -41,6 +44,7 @@ mod openapi;
 mod places;
 mod profiles;
 mod query;
+mod reload;
 mod routes;
 mod server;
 mod silences;
@@ -50,12 +54,15 @@ mod views;
 #[cfg(feature = "web-config")]
 mod web;
 
+pub(crate) use current::Current;
 pub(crate) use gate::Gate;
 pub(crate) use handlers::{Api, Watched};
 pub(crate) use json::Session;
 pub(crate) use listen::{Bound, ServerError, bind, take};
+pub(crate) use reload::{Asked, Outcome, Reload};
+pub use reload::{ReloadError, Reloaded};
 pub use routes::Peer;
 pub(crate) use routes::routes;
-pub(crate) use server::serve;
+pub(crate) use server::{Front, serve};
 pub use text::MemoryCollector;
 pub(crate) use text::TextOptions;

@@ -1,7 +1,7 @@
 //! Places for connections: so many, and nobody can be locked out of them.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -15,7 +15,7 @@ const FULL_PAUSE: Duration = Duration::from_millis(5);
 
 /// Places for connections. All of them may be taken by clients that send nothing: such a client loses its place to a new one.
 pub(super) struct Places {
-    most: usize,
+    most: AtomicUsize,
     open: Mutex<Open>,
     /// A place is free again, or a request has ended.
     pub(super) changed: Notify,
@@ -45,10 +45,19 @@ pub(super) struct Place {
 impl Places {
     pub(super) fn new(most: usize) -> Arc<Self> {
         Arc::new(Self {
-            most,
+            most: AtomicUsize::new(most),
             open: Mutex::default(),
             changed: Notify::new(),
         })
+    }
+
+    /// From now on there are so many. Who is there already stays.
+    pub(super) fn set_most(&self, most: usize) {
+        self.most.store(most, Ordering::Relaxed);
+    }
+
+    fn most(&self) -> usize {
+        self.most.load(Ordering::Relaxed)
     }
 
     /// Waits until there is a place, or one that can be taken away.
@@ -57,7 +66,7 @@ impl Places {
             let changed = self.changed.notified();
             let is_full = {
                 let open = self.open();
-                open.connections.len() >= self.most && open.idle().is_none()
+                open.connections.len() >= self.most() && open.idle().is_none()
             };
             if !is_full {
                 return;
@@ -68,7 +77,7 @@ impl Places {
 
     pub(super) fn take(places: &Arc<Self>) -> Place {
         let mut open = places.open();
-        if open.connections.len() >= places.most
+        if open.connections.len() >= places.most()
             && let Some(oldest) = open.idle()
         {
             open.evict(oldest);

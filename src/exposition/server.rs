@@ -6,8 +6,8 @@
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -17,14 +17,15 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use warp::http::{Request, StatusCode};
 use warp::reply::Response;
 
 use crate::config::Web;
 
+use super::current::Current;
 use super::gate::{Gate, Pass};
-use super::handlers::Api;
-use super::json::ApiError;
+use super::json::{ApiError, Session};
 use super::listen::Bound;
 use super::places::{Place, Places};
 use super::profiles;
@@ -37,37 +38,60 @@ const MAX_BODY_BYTES: u64 = 64 << 10;
 /// Pause after an error of `accept`, which usually means that there are no file descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// What stands before the endpoints.
+#[derive(Debug, Clone)]
+pub(crate) struct Front {
+    /// Who may come in.
+    pub(crate) gate: Arc<Gate>,
+    /// Limits and time-outs.
+    pub(crate) web: Web,
+}
+
 /// Serves until `shutdown` is ready; then closes the listeners at once, lets open requests finish, and cuts off what is not done
-/// after `web.shutdown_timeout`.
+/// after `web.shutdown_timeout`. What `front` and `current` become holds from the next connection and the next request on.
 pub(crate) async fn serve(
     bound: Bound,
-    api: Arc<Api>,
-    gate: Gate,
-    web: &Web,
+    current: Current,
+    mut front: watch::Receiver<Front>,
     shutdown: impl Future<Output = ()>,
 ) {
     let graceful = GracefulShutdown::new();
+    let serving = |front: Front| {
+        Arc::new(Serving {
+            service: TowerToHyperService::new(warp::service(with_fallback(&current))),
+            front,
+        })
+    };
+    let first = front.borrow_and_update().clone();
     let shared = Arc::new(Shared {
-        service: TowerToHyperService::new(warp::service(with_fallback(Arc::clone(&api)))),
-        places: Places::new(web.max_connections),
-        header_timeout: web.header_timeout,
-        request_timeout: web.request_timeout,
-        api,
-        gate,
+        places: Places::new(first.web.max_connections),
+        session: current.api().session.clone(),
+        serving: RwLock::new(serving(first)),
     });
     let accepting = bound
         .listeners
         .into_iter()
         .map(|listener| accept(listener, Arc::clone(&shared), &graceful));
     let accepting = futures_util::future::join_all(accepting);
+    let changing = async {
+        while front.changed().await.is_ok() {
+            let front = front.borrow_and_update().clone();
+            shared.places.set_most(front.web.max_connections);
+            *shared
+                .serving
+                .write()
+                .unwrap_or_else(PoisonError::into_inner) = serving(front);
+        }
+    };
     tokio::select! {
         // Without a listener there is nothing to accept, and the shutdown is still to be waited for.
-        _ = async { accepting.await; std::future::pending::<Infallible>().await } => {}
+        _ = async { tokio::join!(accepting, changing); std::future::pending::<Infallible>().await } => {}
         () = shutdown => {}
     }
     // The accept loops, and with them the listeners, are gone here.
-    shared.api.drain();
-    if tokio::time::timeout(web.shutdown_timeout, graceful.shutdown())
+    current.api().drain();
+    let grace = shared.now().front.web.shutdown_timeout;
+    if tokio::time::timeout(grace, graceful.shutdown())
         .await
         .is_err()
     {
@@ -94,12 +118,21 @@ impl<S> Answers for S where
 }
 
 struct Shared<S> {
-    service: S,
-    api: Arc<Api>,
-    gate: Gate,
     places: Arc<Places>,
-    header_timeout: Duration,
-    request_timeout: Duration,
+    session: Session,
+    serving: RwLock<Arc<Serving<S>>>,
+}
+
+/// What is in force at one time.
+struct Serving<S> {
+    service: S,
+    front: Front,
+}
+
+impl<S> Shared<S> {
+    fn now(&self) -> Arc<Serving<S>> {
+        Arc::clone(&self.serving.read().unwrap_or_else(PoisonError::into_inner))
+    }
 }
 
 async fn accept<S: Answers>(
@@ -140,7 +173,9 @@ async fn connection<S: Answers>(
     watcher: hyper_util::server::graceful::Watcher,
 ) {
     let busy = Arc::clone(&place.busy);
-    let entered = shared.gate.enter(stream, peer, shared.header_timeout);
+    let serving = shared.now();
+    let header_timeout = serving.front.web.header_timeout;
+    let entered = serving.front.gate.enter(stream, peer, header_timeout);
     let Some((stream, pass)) = entered.await else {
         return;
     };
@@ -149,8 +184,11 @@ async fn connection<S: Answers>(
         request.extensions_mut().insert(Peer(peer));
         let (shared, busy, pass) = (Arc::clone(&shared), Arc::clone(&busy), Arc::clone(&pass));
         async move {
-            let mut response = respond(&shared, &pass, &busy, request).await;
-            shared.gate.finish(&pass, &mut response);
+            let serving = shared.now();
+            let session = &shared.session;
+            let mut response = respond(&serving, session, &pass, &busy, request).await;
+            // A connection that no longer comes in as it would now is closed.
+            shared.now().front.gate.finish(&pass, &mut response);
             busy.store(false, Ordering::Relaxed);
             shared.places.changed.notify_one();
             Ok::<_, Infallible>(response)
@@ -158,7 +196,7 @@ async fn connection<S: Answers>(
     });
     let mut http = hyper::server::conn::http1::Builder::new();
     http.timer(TokioTimer::new())
-        .header_read_timeout(shared.header_timeout)
+        .header_read_timeout(header_timeout)
         .max_buf_size(MAX_HEADER_BYTES)
         .max_headers(MAX_HEADERS);
     if let Err(error) = watcher
@@ -172,16 +210,17 @@ async fn connection<S: Answers>(
 }
 
 async fn respond<S: Answers>(
-    shared: &Shared<S>,
+    serving: &Serving<S>,
+    session: &Session,
     pass: &Pass,
     busy: &AtomicBool,
     mut request: Request<Incoming>,
 ) -> Response {
-    let session = &shared.api.session;
+    let Front { gate, web } = &serving.front;
     let (path, query) = (request.uri().path(), request.uri().query());
-    let patience = shared.request_timeout + profiles::asked_to_wait(path, query);
+    let patience = web.request_timeout + profiles::asked_to_wait(path, query);
     let answer = async {
-        if let Err(refusal) = shared.gate.admit(pass, &mut request).await {
+        if let Err(refusal) = gate.admit(pass, &mut request).await {
             return refusal.respond(session);
         }
         // From here on it keeps its place: who has not been let in yet may be made to leave, so that a flood of them locks nobody out.
@@ -191,7 +230,7 @@ async fn respond<S: Answers>(
             return ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large", help)
                 .respond(session);
         }
-        match shared.service.call(request).await {
+        match serving.service.call(request).await {
             Ok(response) => response,
             Err(never) => match never {},
         }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use crate::config::{Config, Flamegraphs};
+use crate::config::{Config, Flamegraphs, Profiles};
 use crate::heap::{self, CallSite};
 
 use super::levels::{Levels, Moment};
@@ -27,7 +27,7 @@ pub struct Profiler {
     owners: Mutex<(Owners, Schedule)>,
     store: Mutex<Store>,
     /// How often a profile is kept; `None` = only when asked.
-    continuous: Option<Duration>,
+    continuous: Mutex<Option<Duration>>,
     started: SystemTime,
 }
 
@@ -62,12 +62,15 @@ impl Profiler {
             levels: Mutex::default(),
             owners: Mutex::new((owners, schedule)),
             store: Mutex::new(Store::new(config.profiles.keep)),
-            continuous: match config.profiles.flamegraphs {
-                Flamegraphs::Continuous => Some(config.profiles.interval),
-                Flamegraphs::OnDemand => None,
-            },
+            continuous: Mutex::new(continuous(&config.profiles)),
             started: SystemTime::now(),
         })
+    }
+
+    /// From now on profiles are kept as this says.
+    pub(crate) fn reconfigure(&self, config: &Profiles) {
+        *lock(&self.continuous) = continuous(config);
+        lock(&self.store).set_most(config.keep);
     }
 
     /// Permission to build.
@@ -123,7 +126,8 @@ impl Profiler {
     }
 
     fn is_storing_due(&self, now: SystemTime) -> bool {
-        self.continuous
+        let continuous = *lock(&self.continuous);
+        continuous
             .is_some_and(|interval| lock(&self.store).age(now).is_none_or(|age| age >= interval))
     }
 
@@ -212,6 +216,13 @@ impl Build {
             pprof: self.pprof(&profile, SampleType::InuseSpace).into(),
         };
         lock(&self.profiler.store).keep(stored);
+    }
+}
+
+fn continuous(config: &Profiles) -> Option<Duration> {
+    match config.flamegraphs {
+        Flamegraphs::Continuous => Some(config.interval),
+        Flamegraphs::OnDemand => None,
     }
 }
 

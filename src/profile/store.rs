@@ -70,6 +70,16 @@ impl Store {
         }
         profile.id = id;
         self.kept.push_back(profile);
+        self.make_room();
+    }
+
+    /// From now on no more than this are kept.
+    pub(super) fn set_most(&mut self, most: usize) {
+        self.most = most;
+        self.make_room();
+    }
+
+    fn make_room(&mut self) {
         while self.kept.len() > 1 && (self.kept.len() > self.most || self.bytes() > MOST_BYTES) {
             self.kept.pop_front();
         }

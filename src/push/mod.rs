@@ -61,8 +61,18 @@ impl Pusher {
         }
     }
 
-    /// Pushes now and at every interval until `shutdown` is ready, then once more. From then on it takes at most `grace`.
-    pub(crate) async fn run(mut self, shutdown: impl Future<Output = ()>, grace: Duration) {
+    /// Goes on where another pusher of this process has stopped.
+    pub(crate) fn after(mut self, acknowledged: Option<Snapshot>) -> Self {
+        self.acknowledged = acknowledged.filter(|_| self.encoder.needs_baseline());
+        self
+    }
+
+    /// Pushes now and at every interval until `shutdown` is ready, then once more. From then on it takes at most as long as that says. Gives
+    /// back what another one needs to go on.
+    pub(crate) async fn run(
+        mut self,
+        shutdown: impl Future<Output = Duration>,
+    ) -> Option<Snapshot> {
         tokio::pin!(shutdown);
         let mut ticks = interval(self.settings.interval);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -79,10 +89,10 @@ impl Pusher {
                 }
             };
             tokio::pin!(export);
-            tokio::select! {
+            let grace = tokio::select! {
                 () = &mut export => continue,
-                () = &mut shutdown => {}
-            }
+                grace = &mut shutdown => grace,
+            };
             let end = Instant::now() + grace;
             // The receiver may have taken what is on its way, and the last push must not count it again.
             if under_way.get() {
@@ -91,6 +101,7 @@ impl Pusher {
             break end;
         };
         let _ = timeout_at(end, self.export(Instant::now(), &under_way)).await;
+        self.acknowledged
     }
 
     /// Sends a fresh snapshot, again and again until it is acknowledged, refused for good, or `deadline` has passed. At least once.

@@ -4,7 +4,7 @@
 //! keeps its cache small. A moment takes some fifty bytes, so a week of half minutes is one megabyte.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError, RwLock};
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use std::{fs, io};
 
@@ -40,10 +40,25 @@ pub(crate) struct Archive {
     path: PathBuf,
     /// None once it was closed.
     database: RwLock<Option<Database>>,
-    retention: Duration,
-    most_moments: u64,
+    bounds: Mutex<Bounds>,
     /// Whether the last attempt to write failed, which is told once.
     is_failing: Mutex<bool>,
+}
+
+/// How much is kept.
+#[derive(Debug, Clone, Copy)]
+struct Bounds {
+    retention: Duration,
+    most_moments: u64,
+}
+
+impl Bounds {
+    fn new(retention: Duration, max_bytes: u64) -> Self {
+        Self {
+            retention,
+            most_moments: max_bytes.saturating_sub(LEAST_BYTES) / MOMENT_BYTES,
+        }
+    }
 }
 
 /// What the store says; it is never more than a reason to go on without.
@@ -84,8 +99,7 @@ impl Archive {
         let archive = Self {
             path,
             database: RwLock::new(Some(database.map_err(failed)?)),
-            retention,
-            most_moments: max_bytes.saturating_sub(LEAST_BYTES) / MOMENT_BYTES,
+            bounds: Mutex::new(Bounds::new(retention, max_bytes)),
             is_failing: Mutex::new(false),
         };
         archive.prepare()?;
@@ -99,6 +113,15 @@ impl Archive {
             transaction.open_table(MOMENTS).map_err(failed)?;
             transaction.commit().map_err(failed)
         })
+    }
+
+    /// From now on no more than this is kept; what is too much goes with the moments that are added.
+    pub(crate) fn rebound(&self, retention: Duration, max_bytes: u64) {
+        *self.bounds() = Bounds::new(retention, max_bytes);
+    }
+
+    fn bounds(&self) -> MutexGuard<'_, Bounds> {
+        self.bounds.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Lets go of the file, after what is under way: another may open it. What is added from now on is not kept.
@@ -151,15 +174,16 @@ impl Archive {
     }
 
     fn insert(&self, database: &Database, now: u64, levels: Levels) -> Outcome<()> {
+        let bounds = *self.bounds();
         let transaction = database.begin_write().map_err(failed)?;
         {
             let mut moments = transaction.open_table(MOMENTS).map_err(failed)?;
             moments.insert(now, levels).map_err(failed)?;
-            let oldest = now.saturating_sub(milliseconds(UNIX_EPOCH + self.retention));
+            let oldest = now.saturating_sub(milliseconds(UNIX_EPOCH + bounds.retention));
             for _ in 0..MOST_FORGOTTEN {
                 let first = moments.first().map_err(failed)?;
                 let first = first.map(|(time, _)| time.value());
-                let is_too_much = moments.len().map_err(failed)? > self.most_moments.max(1);
+                let is_too_much = moments.len().map_err(failed)? > bounds.most_moments.max(1);
                 let Some(first) = first.filter(|first| *first < oldest || is_too_much) else {
                     break;
                 };
@@ -320,7 +344,7 @@ mod tests {
         {
             // As many as there may be, at once: each by itself would be waited for.
             let mut moments = transaction.open_table(MOMENTS).unwrap();
-            for step in 0..u32::try_from(archive.most_moments).unwrap() {
+            for step in 0..u32::try_from(archive.bounds().most_moments).unwrap() {
                 let bytes = Some(u64::MAX);
                 moments
                     .insert(milliseconds(at(step)), (bytes, bytes, bytes))
@@ -328,7 +352,7 @@ mod tests {
             }
         }
         transaction.commit().unwrap();
-        let full = u32::try_from(archive.most_moments).unwrap();
+        let full = u32::try_from(archive.bounds().most_moments).unwrap();
         (full..full + 500).for_each(|step| assert!(archive.add(&point(step))));
         let bytes = fs::metadata(directory.path().join(FILE)).unwrap().len();
         assert!(bytes <= most, "{bytes} bytes");
@@ -336,7 +360,7 @@ mod tests {
             let moments = database.begin_read().map_err(failed)?.open_table(MOMENTS);
             moments.map_err(failed)?.len().map_err(failed)
         });
-        assert_eq!(kept.unwrap(), archive.most_moments);
+        assert_eq!(kept.unwrap(), archive.bounds().most_moments);
     }
 
     #[test]

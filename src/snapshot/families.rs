@@ -292,19 +292,15 @@ impl Snapshot {
         families.add(
             &catalog::EXPORTER_COLLECTOR_DURATION_SECONDS,
             self.collectors().map(|report| {
-                (
-                    vec![("collector", report.name)],
-                    Value::Float(report.duration.as_secs_f64()),
-                )
+                let duration = Value::Float(report.duration.as_secs_f64());
+                (vec![("collector", report.name)], duration)
             }),
         );
         families.add(
             &catalog::EXPORTER_COLLECTOR_SUCCESS,
             self.collectors().map(|report| {
-                (
-                    vec![("collector", report.name)],
-                    Value::Integer(u64::from(report.error.is_none())),
-                )
+                let success = Value::Integer(u64::from(report.error.is_none()));
+                (vec![("collector", report.name)], success)
             }),
         );
         families.float(&catalog::EXPORTER_CPU_SECONDS, own.cpu_seconds);
@@ -336,13 +332,20 @@ impl Snapshot {
             ]
             .map(|(outcome, count)| (vec![("outcome", outcome)], Value::Integer(count))),
         );
-        families.integer(
-            &catalog::EXPORTER_OTLP_REJECTED_POINTS,
-            Some(own.otlp_rejected_points),
-        );
-        families.integer(
-            &catalog::EXPORTER_HISTORY_FAILURES,
-            Some(own.history_failures),
+        let is_current = u64::from(own.is_config_current);
+        for (def, value) in [
+            (
+                &catalog::EXPORTER_OTLP_REJECTED_POINTS,
+                own.otlp_rejected_points,
+            ),
+            (&catalog::EXPORTER_HISTORY_FAILURES, own.history_failures),
+            (&catalog::EXPORTER_CONFIG_LAST_RELOAD_SUCCESSFUL, is_current),
+        ] {
+            families.integer(def, Some(value));
+        }
+        families.float(
+            &catalog::EXPORTER_CONFIG_LAST_RELOAD_SUCCESS_TIMESTAMP_SECONDS,
+            own.config_read_seconds,
         );
         families.add(
             &catalog::EXPORTER_NOTIFICATIONS,

@@ -168,6 +168,15 @@ impl History {
         }
     }
 
+    /// The same past in other bounds. What no longer fits is merged, and forgotten in the end.
+    pub(super) fn resized(&self, capacity: usize, retention: Duration) -> Self {
+        let mut resized = Self::new(capacity, retention);
+        for point in &self.points {
+            resized.push(*point);
+        }
+        resized
+    }
+
     /// Adds a moment. One that is not later than the last (the clock was set back) starts a new past: what lies in its future is
     /// forgotten.
     pub fn push(&mut self, point: Point) {

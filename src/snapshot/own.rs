@@ -1,8 +1,9 @@
 //! What the exporter counts about itself.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::collector::read_small;
 use crate::heap;
@@ -17,7 +18,10 @@ pub struct OwnStats {
     otlp_failures: AtomicU64,
     otlp_rejected_points: AtomicU64,
     history_failures: AtomicU64,
-    channels: OnceLock<Vec<Arc<ChannelCounts>>>,
+    /// When the configuration in force was read, in milliseconds since 1970; 0 where there is none.
+    config_read: AtomicU64,
+    is_config_outdated: AtomicBool,
+    channels: Mutex<Vec<Arc<ChannelCounts>>>,
 }
 
 /// What became of the messages for one alert channel.
@@ -67,6 +71,10 @@ pub struct OwnReading {
     pub otlp_rejected_points: u64,
     /// Moments that could not be written to disk.
     pub history_failures: u64,
+    /// Whether the configuration in force is the one that was read last.
+    pub is_config_current: bool,
+    /// When the configuration in force was read, in seconds since 1970.
+    pub config_read_seconds: Option<f64>,
 }
 
 impl OwnStats {
@@ -90,9 +98,31 @@ impl OwnStats {
         self.history_failures.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// From now on messages for these alert channels are counted. Only the first call counts.
+    /// A configuration that was read at this time is in force.
+    pub fn config_taken(&self, time: SystemTime) {
+        let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let milliseconds = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
+        self.config_read.store(milliseconds, Ordering::Relaxed);
+        self.is_config_outdated.store(false, Ordering::Relaxed);
+    }
+
+    /// A configuration was read that is wrong; the one before it stays in force.
+    pub fn config_refused(&self) {
+        self.is_config_outdated.store(true, Ordering::Relaxed);
+    }
+
+    /// From now on messages for these alert channels, and no others, are counted.
     pub fn count_channels(&self, channels: Vec<Arc<ChannelCounts>>) {
-        let _ = self.channels.set(channels);
+        *self.channels() = channels;
+    }
+
+    /// What is counted of messages for alert channels, so that those of the same names can go on counting.
+    pub fn channel_counts(&self) -> Vec<Arc<ChannelCounts>> {
+        self.channels().clone()
+    }
+
+    fn channels(&self) -> MutexGuard<'_, Vec<Arc<ChannelCounts>>> {
+        self.channels.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// An OTLP export was acknowledged; of its points the receiver rejected this many.
@@ -121,13 +151,18 @@ impl OwnStats {
             otlp_failures: self.otlp_failures.load(Ordering::Relaxed),
             otlp_rejected_points: self.otlp_rejected_points.load(Ordering::Relaxed),
             history_failures: self.history_failures.load(Ordering::Relaxed),
+            is_config_current: !self.is_config_outdated.load(Ordering::Relaxed),
+            config_read_seconds: match self.config_read.load(Ordering::Relaxed) {
+                0 => None,
+                #[allow(clippy::cast_precision_loss, reason = "a time of this age is exact")]
+                milliseconds => Some(milliseconds as f64 / 1_000.0),
+            },
         }
     }
 
     pub(super) fn read_channels(&self, into: &mut Vec<ChannelReading>) {
         into.clear();
-        let channels = self.channels.get().into_iter().flatten();
-        into.extend(channels.map(|counts| counts.read()));
+        into.extend(self.channels().iter().map(|counts| counts.read()));
     }
 
     fn cpu_seconds(&self, buffer: &mut Vec<u8>) -> Option<f64> {
@@ -155,6 +190,11 @@ impl ChannelCounts {
             failed: AtomicU64::new(0),
             dropped: AtomicU64::new(0),
         }
+    }
+
+    /// What the channel is called.
+    pub fn name(&self) -> &'static str {
+        self.name
     }
 
     /// A message was taken.

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::config::Config;
+
 use super::{Archive, Derived, History, OwnStats, Point, Sampler, SamplerOptions, Snapshot};
 
 /// Says what follows for a snapshot from the history.
@@ -51,6 +53,20 @@ impl Recorder {
     /// The past on disk, where there is one.
     pub(crate) fn archive(&self) -> Option<&Arc<Archive>> {
         self.archive.as_ref()
+    }
+
+    /// From now on other bounds hold: of the past in memory and on disk, and of the memory of the process.
+    pub(crate) fn rebound(&self, config: &Config) {
+        {
+            let mut history = self.history();
+            *history = history.resized(config.sampling.max_samples, config.history.retention);
+        }
+        lock(&self.sampler)
+            .0
+            .set_limit(config.limits.memory.given());
+        if let Some(archive) = &self.archive {
+            archive.rebound(config.history.retention, config.history.max_bytes);
+        }
     }
 
     /// Writes the last moment to disk, if that was not done yet, and lets go of what is there.

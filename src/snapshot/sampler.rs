@@ -67,6 +67,11 @@ impl Sampler {
         }
     }
 
+    /// From now on this limit in bytes overrides the one of the control group, if there is one.
+    pub(super) fn set_limit(&mut self, limit: Option<u64>) {
+        self.limit = limit;
+    }
+
     /// Takes a snapshot into `snapshot`, whose memory is used again.
     pub fn sample(&mut self, snapshot: &mut Snapshot, history_bytes: u64) {
         snapshot.time = SystemTime::now();

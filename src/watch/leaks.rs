@@ -45,12 +45,7 @@ impl LeakWatch {
     pub(crate) fn new(config: &Leaks, profiler: Option<Arc<Profiler>>, session: &str) -> Self {
         let mut reading = LeakReading::default();
         reading.of(UNATTRIBUTED);
-        let recording = &config.recording;
-        let recording = recording.file.as_ref().and_then(|path| {
-            Recording::create(path, recording.max_bytes, session, config.thresholds)
-                .inspect_err(|error| tracing::error!(path = %path.display(), %error, "leaks cannot be recorded"))
-                .ok()
-        });
+        let recording = record(config, session);
         Self {
             state: Mutex::new(State {
                 detector: LeakDetector::new(config.thresholds),
@@ -63,6 +58,15 @@ impl LeakWatch {
             reading: Mutex::new(reading),
             is_looking: AtomicBool::new(false),
             reserved: AtomicU64::new(0),
+        }
+    }
+
+    /// From now on other thresholds hold. A recording begins anew where it is to be another one. Waits while somebody looks.
+    pub(crate) fn reconfigure(&self, old: &Leaks, new: &Leaks, session: &str) {
+        let state = &mut *lock(&self.state);
+        state.detector.set_thresholds(new.thresholds);
+        if new.recording != old.recording {
+            state.recording = record(new, session);
         }
     }
 
@@ -244,6 +248,17 @@ impl LeakWatch {
             }
         }
     }
+}
+
+/// The recording of a configuration, where there is to be one and it can be begun.
+fn record(config: &Leaks, session: &str) -> Option<Recording> {
+    let recording = &config.recording;
+    let path = recording.file.as_ref()?;
+    Recording::create(path, recording.max_bytes, session, config.thresholds)
+        .inspect_err(
+            |error| tracing::error!(path = %path.display(), %error, "leaks cannot be recorded"),
+        )
+        .ok()
 }
 
 /// Permission to look, until it is dropped.

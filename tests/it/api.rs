@@ -13,8 +13,11 @@ use crate::openapi;
 /// One in whose eyes this process, in which all tests run side by side, does not use too much.
 pub(crate) fn exporter() -> Exporter {
     let thresholds = "alerts: {thresholds: {usage_warning_mb: 1e6, usage_critical_mb: 1e6}}";
-    let config = Config::load(Profile::Production, thresholds, []).unwrap();
-    Exporter::builder(config).without_server().start().unwrap()
+    let mut config = Config::load(Profile::Production, thresholds, []).unwrap();
+    config.web.enable_lifecycle = true;
+    let source = config.clone();
+    let builder = Exporter::builder(config).without_server();
+    builder.source(move || Ok(source.clone())).start().unwrap()
 }
 
 pub(crate) struct Answer {
@@ -285,7 +288,6 @@ async fn other_paths_are_left_to_other_routes() {
         "/metrics/",
         "/metrics/memory",
         "/metrics/memory/snapshot/x",
-        "/-/reload",
     ] {
         let answer = warp::test::request().path(path).reply(&all).await;
         assert_eq!(answer.status(), 404, "{path}");

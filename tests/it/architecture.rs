@@ -43,7 +43,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("tokio_rustls", &["exposition/web/handshake.rs"]),
     ("x509_parser", &["exposition/web/clients.rs"]),
     ("bcrypt", &["exposition/web/users.rs"]),
-    ("warp", &["exposition/", "exporter.rs"]),
+    ("warp", &["exposition/", "exporter/mod.rs"]),
     ("hyper_util", &["exposition/server.rs", "client/http.rs"]),
     (
         "schemars",
@@ -56,7 +56,7 @@ const DOORS: &[(&str, &[&str])] = &[
         &["collector/jemalloc.rs", "heap/jemalloc.rs", "heap/apart.rs"],
     ),
     ("tikv_jemallocator", &["heap/jemalloc.rs"]),
-    ("sysinfo", &["collector/process.rs", "exporter.rs"]),
+    ("sysinfo", &["collector/process.rs", "exporter/mod.rs"]),
     ("libc", &["heap/"]),
     ("gimli", &["heap/unwind/"]),
     ("addr2line", &["profile/symbolizer.rs"]),

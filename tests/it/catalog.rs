@@ -61,6 +61,8 @@ const SERIES: &[&str] = &[
     "memory_exporter_otlp_exports_total",
     "memory_exporter_otlp_rejected_points_total",
     "memory_exporter_history_failures_total",
+    "memory_exporter_config_last_reload_successful",
+    "memory_exporter_config_last_reload_success_timestamp_seconds",
     "memory_exporter_notifications_total",
     "target_info",
 ];

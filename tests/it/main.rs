@@ -20,6 +20,7 @@ mod openapi; // the document of the HTTP interface, and every answer of these te
 #[path = "../support/pki.rs"]
 mod pki; // not tests: certificates
 mod profiles; // profiles and flame graphs: parameters, formats, who may see them, one at a time
+mod reload; // the configuration read anew: all of it or nothing, and what a running process can change
 mod scrape; // the text of a whole scrape, in both formats
 mod server; // sockets: floods, slow clients, draining, limits
 #[cfg(feature = "web-config")]

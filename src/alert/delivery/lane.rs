@@ -106,6 +106,23 @@ impl Lane {
         self.wake.notify_one();
     }
 
+    /// Takes over what waits for another. What was on its way there may have arrived; it is sent again, under its old id.
+    pub(super) fn inherit(&self, other: &Self) {
+        let before = std::mem::take(&mut *other.lock());
+        let waiting = &mut *self.lock();
+        let mine = std::mem::replace(&mut waiting.messages, before.messages);
+        waiting.messages.extend(mine);
+        waiting.trouble = before.trouble;
+        waiting.last_sent = before.last_sent;
+        self.wake.notify_one();
+    }
+
+    /// Gives up all that waits.
+    pub(super) fn give_up(&self, why: &str) {
+        let messages = std::mem::take(&mut self.lock().messages);
+        messages.iter().for_each(|_| self.drop_one(why));
+    }
+
     /// How many messages wait.
     pub(super) fn waiting(&self) -> usize {
         self.lock().messages.len()

@@ -31,35 +31,41 @@ pub(crate) struct Outlets {
 }
 
 impl Outlets {
-    /// The channels of a configuration, of a process that is looked at at every `interval`. Must be called in the runtime that
-    /// [`run`](Self::run) runs in.
+    /// The channels of a configuration, of a process that is looked at at every `interval`. Those that are `known` by name go on
+    /// counting. Must be called in the runtime that [`run`](Self::run) runs in.
     ///
     /// # Errors
     /// Everything that is wrong with them: secrets that cannot be read, certificates that are none.
-    pub(crate) fn open(alerts: &Alerts, interval: Duration) -> Result<Self, ConfigError> {
+    pub(crate) fn open(
+        alerts: &Alerts,
+        interval: Duration,
+        known: &[Arc<ChannelCounts>],
+    ) -> Result<Self, ConfigError> {
         let mut delivery = alerts.delivery;
         // Who is told again and again must not forget in between.
         delivery.resend_interval = delivery.resend_interval.max(interval);
-        Self::of(alerts.channels.iter().enumerate(), delivery)
+        Self::of(alerts.channels.iter().enumerate(), delivery, known)
     }
 
     /// One channel of a configuration, by its place. See [`open`](Self::open).
     #[cfg(feature = "cli")]
     pub(crate) fn open_one(alerts: &Alerts, at: usize) -> Result<Self, ConfigError> {
         let channels = alerts.channels.iter().enumerate();
-        Self::of(channels.filter(|(place, _)| *place == at), alerts.delivery)
+        let channels = channels.filter(|(place, _)| *place == at);
+        Self::of(channels, alerts.delivery, &[])
     }
 
     fn of<'a>(
         channels: impl Iterator<Item = (usize, &'a ChannelConfig)>,
         delivery: Delivery,
+        known: &[Arc<ChannelCounts>],
     ) -> Result<Self, ConfigError> {
         let mut problems = Vec::new();
         let mut outlets = Self::default();
         for (at, config) in channels {
             let key = format!("alerts.channels[{at}]");
             for channel in channel::open(config, &delivery, &key, &mut problems) {
-                outlets.add(config, delivery, channel);
+                outlets.add(config, delivery, channel, known);
             }
         }
         match problems.is_empty() {
@@ -69,12 +75,17 @@ impl Outlets {
     }
 
     /// Adds a channel under its configuration. Several under one name count together.
-    fn add(&mut self, config: &ChannelConfig, delivery: Delivery, channel: Box<dyn Channel>) {
-        let known = self.lanes.iter().find(|lane| lane.name() == config.name);
-        let counts = known.map_or_else(
-            || Arc::new(ChannelCounts::new(&config.name)),
-            |lane| Arc::clone(lane.counts()),
-        );
+    fn add(
+        &mut self,
+        config: &ChannelConfig,
+        delivery: Delivery,
+        channel: Box<dyn Channel>,
+        known: &[Arc<ChannelCounts>],
+    ) {
+        let own = self.lanes.iter().map(Lane::counts);
+        let mut known = own.chain(known);
+        let known = known.find(|counts| counts.name() == config.name);
+        let counts = known.map_or_else(|| Arc::new(ChannelCounts::new(&config.name)), Arc::clone);
         self.lanes
             .push(Lane::new(config, delivery, channel, counts));
     }
@@ -85,6 +96,17 @@ impl Outlets {
         let mut counts: Vec<_> = counts.collect();
         counts.dedup_by(|one, other| Arc::ptr_eq(one, other));
         counts
+    }
+
+    /// Takes over what waits for channels of the same names elsewhere, where nobody may send any more.
+    pub(crate) fn inherit(&self, others: &Self) {
+        for other in &others.lanes {
+            let same = |lane: &&Lane| lane.name() == other.name() && !lane.takes_all();
+            match self.lanes.iter().find(same) {
+                Some(lane) => lane.inherit(other),
+                None => other.give_up("the channel is gone"),
+            }
+        }
     }
 
     /// How each does.
@@ -121,15 +143,15 @@ impl Outlets {
         lanes.for_each(|lane| lane.offer_all(&message));
     }
 
-    /// Sends what is offered until `stopping` is ready, and then, for `grace` at most, what is left.
-    pub(crate) async fn run(&self, stopping: impl Future<Output = ()>, grace: Duration) {
+    /// Sends what is offered until `stopping` is ready, and then, for as long as that says, what is left.
+    pub(crate) async fn run(&self, stopping: impl Future<Output = Duration>) {
         let (end, ending) = watch::channel(false);
         let lanes = join_all(self.lanes.iter().map(|lane| lane.run(ending.clone())));
         tokio::pin!(lanes);
-        tokio::select! {
-            _ = &mut lanes => {}
-            () = stopping => {}
-        }
+        let grace = tokio::select! {
+            _ = &mut lanes => return,
+            grace = stopping => grace,
+        };
         let _ = end.send(true);
         let deadline = Instant::now() + grace;
         if timeout_at(deadline, lanes).await.is_err() {
@@ -154,7 +176,7 @@ impl Outlets {
     pub(super) fn recording() -> Self {
         let mut alerts = crate::Config::production().alerts;
         alerts.delivery.most_waiting = 10_000;
-        Self::of(alerts.channels.iter().enumerate(), alerts.delivery).expect("the log")
+        Self::of(alerts.channels.iter().enumerate(), alerts.delivery, &[]).expect("the log")
     }
 
     /// What waits, which then does no more.

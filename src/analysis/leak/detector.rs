@@ -61,6 +61,11 @@ impl LeakDetector {
         }
     }
 
+    /// From now on other thresholds hold; what was found stays until they say otherwise.
+    pub fn set_thresholds(&mut self, thresholds: LeakThresholds) {
+        self.thresholds = thresholds;
+    }
+
     /// Open suspects, the one that grows most first.
     pub fn suspects(&self) -> &[Suspect] {
         &self.book.open

@@ -7,6 +7,7 @@ use warp::http::StatusCode;
 
 use super::super::json::ErrorView;
 use super::super::negotiate::Format;
+use super::super::reload::ReloadView;
 use super::super::trend::{MOST_POINTS, SECOND};
 use super::super::views::{GcView, HealthView, SnapshotView, TrendView};
 use super::Document;
@@ -133,4 +134,30 @@ pub(super) fn add_to(document: &mut Document, telemetry_path: &str, retention: D
         )
         .error(StatusCode::SERVICE_UNAVAILABLE, "", error),
     );
+
+    let reload = &document.answer::<ReloadView>();
+    for (request, id) in [("POST /-/reload", "reload"), ("PUT /-/reload", "putReload")] {
+        let operation = Operation::new(
+            request,
+            id,
+            "Where `web.enable_lifecycle` is set: reads the configuration anew, and takes over all of it that a running process can, or nothing, where any of it is wrong.",
+        );
+        document.add(
+            "exporter",
+            operation
+                .for_loopback(error)
+                .json("What has changed.", reload)
+                .checked(error)
+                .error(
+                    StatusCode::INTERNAL_SERVER_ERROR,
+                    "The configuration is wrong, and the one before stays in force.",
+                    error,
+                )
+                .error(
+                    StatusCode::NOT_IMPLEMENTED,
+                    "The process does not say where its configuration is to be read from.",
+                    error,
+                ),
+        );
+    }
 }

@@ -7,12 +7,13 @@ use warp::filters::BoxedFilter;
 use warp::http::Method;
 use warp::reply::Response;
 
+use crate::exposition::Current;
 use crate::exposition::handlers::Api;
 use crate::exposition::{alerts, silences};
 
 use super::{from_loopback, method, query, reading, rejecting, with};
 
-pub(super) fn routes(api: &Arc<Api>) -> BoxedFilter<(Response,)> {
+pub(super) fn routes(api: &Current) -> BoxedFilter<(Response,)> {
     list(api)
         .or(acknowledge(api))
         .unify()
@@ -24,7 +25,7 @@ pub(super) fn routes(api: &Arc<Api>) -> BoxedFilter<(Response,)> {
 }
 
 /// `GET /metrics/memory/alerts`
-fn list(api: &Arc<Api>) -> BoxedFilter<(Response,)> {
+fn list(api: &Current) -> BoxedFilter<(Response,)> {
     warp::path!("metrics" / "memory" / "alerts")
         .and(reading())
         .and(from_loopback(api))
@@ -37,7 +38,7 @@ fn list(api: &Arc<Api>) -> BoxedFilter<(Response,)> {
 }
 
 /// `POST /metrics/memory/alerts/{id}/acknowledge`
-fn acknowledge(api: &Arc<Api>) -> BoxedFilter<(Response,)> {
+fn acknowledge(api: &Current) -> BoxedFilter<(Response,)> {
     warp::path!("metrics" / "memory" / "alerts" / String / "acknowledge")
         .and(method(&[Method::POST], "POST"))
         .and(from_loopback(api))
@@ -50,7 +51,7 @@ fn acknowledge(api: &Arc<Api>) -> BoxedFilter<(Response,)> {
 }
 
 /// `GET /metrics/memory/alerts/silences`, `POST /metrics/memory/alerts/silences`
-fn all_silences(api: &Arc<Api>) -> BoxedFilter<(Response,)> {
+fn all_silences(api: &Current) -> BoxedFilter<(Response,)> {
     warp::path!("metrics" / "memory" / "alerts" / "silences")
         .and(method(
             &[Method::GET, Method::HEAD, Method::POST],
@@ -70,7 +71,7 @@ fn all_silences(api: &Arc<Api>) -> BoxedFilter<(Response,)> {
 }
 
 /// `DELETE /metrics/memory/alerts/silences/{id}`
-fn one_silence(api: &Arc<Api>) -> BoxedFilter<(Response,)> {
+fn one_silence(api: &Current) -> BoxedFilter<(Response,)> {
     warp::path!("metrics" / "memory" / "alerts" / "silences" / String)
         .and(method(&[Method::DELETE], "DELETE"))
         .and(from_loopback(api))

@@ -16,7 +16,7 @@ use warp::{Filter, Reply};
 use super::gate::Authenticated;
 use super::handlers::{self, Api};
 use super::json::ApiError;
-use super::{access, openapi};
+use super::{Current, access, openapi};
 
 /// Address of the client, which our server puts into each request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,8 +28,8 @@ impl Reject for ApiError {}
 /// All endpoints, to be mounted in any warp server. Requests for other paths are left to other routes.
 ///
 /// Where the address of the client is not known, requests that are for loopback only are refused.
-pub(crate) fn routes(api: Arc<Api>) -> BoxedFilter<(Response,)> {
-    let recovering = Arc::clone(&api);
+pub(crate) fn routes(api: Current) -> BoxedFilter<(Response,)> {
+    let recovering = api.clone();
     landing(&api)
         .or(metrics(&api))
         .unify()
@@ -51,20 +51,23 @@ pub(crate) fn routes(api: Arc<Api>) -> BoxedFilter<(Response,)> {
         .unify()
         .or(ready(&api))
         .unify()
-        .recover(move |rejection| recover(Arc::clone(&recovering), rejection))
+        .or(reload(&api))
+        .unify()
+        .recover(move |rejection| recover(recovering.api(), rejection))
         .unify()
         .boxed()
 }
 
-/// All endpoints, an answer for every other path, and CORS: what our own server serves.
-pub(crate) fn with_fallback(api: Arc<Api>) -> BoxedFilter<(Response,)> {
+/// All endpoints, an answer for every other path, and CORS as it is configured now: what our own server serves.
+pub(crate) fn with_fallback(current: &Current) -> BoxedFilter<(Response,)> {
+    let api = current.api();
     let lost = Arc::clone(&api);
     let not_found = warp::any().map(move || {
         let help = "GET / lists what there is";
         ApiError::new(StatusCode::NOT_FOUND, "there is nothing at this path", help)
             .respond(&lost.session)
     });
-    let all = routes(Arc::clone(&api)).or(not_found).unify();
+    let all = routes(current.clone()).or(not_found).unify();
     if api.cors_allowed_origins.is_empty() {
         return all.boxed();
     }
@@ -99,7 +102,7 @@ pub(crate) fn with_fallback(api: Arc<Api>) -> BoxedFilter<(Response,)> {
 }
 
 /// `GET /`
-fn landing(api: &Arc<Api>) -> BoxedFilter<(Response,)> {
+fn landing(api: &Current) -> BoxedFilter<(Response,)> {
     warp::path::end()
         .and(reading())
         .and(with(api))
@@ -108,11 +111,11 @@ fn landing(api: &Arc<Api>) -> BoxedFilter<(Response,)> {
 }
 
 /// `GET /metrics`, or wherever the configuration puts it
-fn metrics(api: &Arc<Api>) -> BoxedFilter<(Response,)> {
-    let expected = api.telemetry_path.clone();
+fn metrics(api: &Current) -> BoxedFilter<(Response,)> {
+    let current = api.clone();
     warp::path::full()
         .and_then(move |path: warp::path::FullPath| {
-            let is_here = path.as_str() == expected;
+            let is_here = path.as_str() == current.api().telemetry_path;
             async move {
                 if is_here {
                     Ok(())
@@ -130,7 +133,7 @@ fn metrics(api: &Arc<Api>) -> BoxedFilter<(Response,)> {
 }
 
 /// `GET /metrics/memory/snapshot`
-fn snapshot(api: &Arc<Api>) -> BoxedFilter<(Response,)> {
+fn snapshot(api: &Current) -> BoxedFilter<(Response,)> {
     warp::path!("metrics" / "memory" / "snapshot")
         .and(reading())
         .and(with(api))
@@ -142,7 +145,7 @@ fn snapshot(api: &Arc<Api>) -> BoxedFilter<(Response,)> {
 }
 
 /// `GET /metrics/memory/trend`
-fn trend(api: &Arc<Api>) -> BoxedFilter<(Response,)> {
+fn trend(api: &Current) -> BoxedFilter<(Response,)> {
     warp::path!("metrics" / "memory" / "trend")
         .and(reading())
         .and(with(api))
@@ -154,7 +157,7 @@ fn trend(api: &Arc<Api>) -> BoxedFilter<(Response,)> {
 }
 
 /// `GET /metrics/memory/health`
-fn health(api: &Arc<Api>) -> BoxedFilter<(Response,)> {
+fn health(api: &Current) -> BoxedFilter<(Response,)> {
     warp::path!("metrics" / "memory" / "health")
         .and(reading())
         .and(with(api))
@@ -166,7 +169,7 @@ fn health(api: &Arc<Api>) -> BoxedFilter<(Response,)> {
 }
 
 /// `POST /metrics/memory/gc`
-fn gc(api: &Arc<Api>) -> BoxedFilter<(Response,)> {
+fn gc(api: &Current) -> BoxedFilter<(Response,)> {
     warp::path!("metrics" / "memory" / "gc")
         .and(method(&[Method::POST], "POST"))
         .and(from_loopback(api))
@@ -179,7 +182,7 @@ fn gc(api: &Arc<Api>) -> BoxedFilter<(Response,)> {
 }
 
 /// `GET /openapi.json`
-fn openapi(api: &Arc<Api>) -> BoxedFilter<(Response,)> {
+fn openapi(api: &Current) -> BoxedFilter<(Response,)> {
     warp::path!("openapi.json")
         .and(reading())
         .and(with(api))
@@ -196,7 +199,7 @@ fn healthy() -> BoxedFilter<(Response,)> {
 }
 
 /// `GET /-/ready`
-fn ready(api: &Arc<Api>) -> BoxedFilter<(Response,)> {
+fn ready(api: &Current) -> BoxedFilter<(Response,)> {
     warp::path!("-" / "ready")
         .and(reading())
         .and(with(api))
@@ -204,9 +207,22 @@ fn ready(api: &Arc<Api>) -> BoxedFilter<(Response,)> {
         .boxed()
 }
 
-fn with(api: &Arc<Api>) -> impl Filter<Extract = (Arc<Api>,), Error = Infallible> + Clone + use<> {
-    let api = Arc::clone(api);
-    warp::any().map(move || Arc::clone(&api))
+/// `POST /-/reload`, `PUT /-/reload`
+fn reload(api: &Current) -> BoxedFilter<(Response,)> {
+    warp::path!("-" / "reload")
+        .and(method(&[Method::POST, Method::PUT], "POST, PUT"))
+        .and(from_loopback(api))
+        .and(with(api))
+        .and(query())
+        .and_then(|api: Arc<Api>, query: String| async move {
+            rejecting(super::reload::reload(api, query).await)
+        })
+        .boxed()
+}
+
+fn with(api: &Current) -> impl Filter<Extract = (Arc<Api>,), Error = Infallible> + Clone + use<> {
+    let api = api.clone();
+    warp::any().map(move || api.api())
 }
 
 /// GET, and HEAD, which hyper answers without the body.
@@ -243,7 +259,7 @@ fn query() -> impl Filter<Extract = (String,), Error = Infallible> + Clone {
 }
 
 /// Lets through who sits on this machine or is known by password or certificate, and no page of another origin that his browser has open.
-fn from_loopback(api: &Arc<Api>) -> impl Filter<Extract = (), Error = Rejection> + Clone + use<> {
+fn from_loopback(api: &Current) -> impl Filter<Extract = (), Error = Rejection> + Clone + use<> {
     warp::ext::optional::<Peer>()
         .and(warp::addr::remote())
         .and(warp::ext::optional::<Authenticated>())

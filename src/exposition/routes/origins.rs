@@ -7,13 +7,14 @@ use warp::filters::BoxedFilter;
 use warp::http::Method;
 use warp::reply::Response;
 
+use crate::exposition::Current;
 use crate::exposition::handlers::Api;
 use crate::exposition::{allocations, kept, leaks, profiles};
 use crate::profile::SampleType;
 
 use super::{from_loopback, method, query, reading, rejecting, with};
 
-pub(super) fn routes(api: &Arc<Api>) -> BoxedFilter<(Response,)> {
+pub(super) fn routes(api: &Current) -> BoxedFilter<(Response,)> {
     allocations(api)
         .or(leaks(api))
         .unify()
@@ -29,7 +30,7 @@ pub(super) fn routes(api: &Arc<Api>) -> BoxedFilter<(Response,)> {
 }
 
 /// `GET /metrics/memory/allocations`
-fn allocations(api: &Arc<Api>) -> BoxedFilter<(Response,)> {
+fn allocations(api: &Current) -> BoxedFilter<(Response,)> {
     warp::path!("metrics" / "memory" / "allocations")
         .and(reading())
         .and(from_loopback(api))
@@ -42,7 +43,7 @@ fn allocations(api: &Arc<Api>) -> BoxedFilter<(Response,)> {
 }
 
 /// `GET /metrics/memory/leaks`
-fn leaks(api: &Arc<Api>) -> BoxedFilter<(Response,)> {
+fn leaks(api: &Current) -> BoxedFilter<(Response,)> {
     warp::path!("metrics" / "memory" / "leaks")
         .and(reading())
         .and(from_loopback(api))
@@ -55,7 +56,7 @@ fn leaks(api: &Arc<Api>) -> BoxedFilter<(Response,)> {
 }
 
 /// `GET /debug/pprof/heap`, `GET /debug/pprof/allocs`
-fn pprof(api: &Arc<Api>) -> BoxedFilter<(Response,)> {
+fn pprof(api: &Current) -> BoxedFilter<(Response,)> {
     let heap = warp::path!("debug" / "pprof" / "heap").map(|| ("heap", SampleType::InuseSpace));
     let allocs =
         warp::path!("debug" / "pprof" / "allocs").map(|| ("allocs", SampleType::AllocSpace));
@@ -72,7 +73,7 @@ fn pprof(api: &Arc<Api>) -> BoxedFilter<(Response,)> {
 }
 
 /// `GET /debug/flamegraph`
-fn flamegraph(api: &Arc<Api>) -> BoxedFilter<(Response,)> {
+fn flamegraph(api: &Current) -> BoxedFilter<(Response,)> {
     warp::path!("debug" / "flamegraph")
         .and(reading())
         .and(from_loopback(api))
@@ -85,7 +86,7 @@ fn flamegraph(api: &Arc<Api>) -> BoxedFilter<(Response,)> {
 }
 
 /// `GET /metrics/memory/profiles`, `GET /metrics/memory/profiles/{id}`
-fn profiles(api: &Arc<Api>) -> BoxedFilter<(Response,)> {
+fn profiles(api: &Current) -> BoxedFilter<(Response,)> {
     let list = warp::path!("metrics" / "memory" / "profiles")
         .and(reading())
         .and(from_loopback(api))
@@ -106,7 +107,7 @@ fn profiles(api: &Arc<Api>) -> BoxedFilter<(Response,)> {
 }
 
 /// `POST /debug/sampling?interval=512KiB`
-fn sampling(api: &Arc<Api>) -> BoxedFilter<(Response,)> {
+fn sampling(api: &Current) -> BoxedFilter<(Response,)> {
     warp::path!("debug" / "sampling")
         .and(method(&[Method::POST], "POST"))
         .and(from_loopback(api))

@@ -93,7 +93,7 @@ impl Scene {
                 script: Arc::clone(&script),
                 got: Arc::clone(&got),
             };
-            outlets.add(config, alerts.delivery, Box::new(channel));
+            outlets.add(config, alerts.delivery, Box::new(channel), &[]);
             channels.push((script, got));
         }
         Self {
@@ -115,8 +115,11 @@ impl Scene {
         let (end, mut ending) = watch::channel(());
         self.end = Some(end);
         tokio::spawn(async move {
-            let stopping = async { while ending.changed().await.is_ok() {} };
-            outlets.run(stopping, Duration::from_secs(5)).await;
+            let stopping = async {
+                while ending.changed().await.is_ok() {}
+                Duration::from_secs(5)
+            };
+            outlets.run(stopping).await;
         })
     }
 

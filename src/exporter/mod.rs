@@ -1,35 +1,41 @@
 //! Floor 7: compose. The builder and the exporter.
 //!
+//! | file | holds |
+//! |---|---|
+//! | `parts.rs` | what a configuration makes, and what a reload makes of it |
+//! | `running.rs` | the thread: the parts run, are replaced, and are stopped |
+//!
 //! The exporter lives on a thread of its own with a runtime of its own, so that it answers while the host's runtime is stuck.
 
+mod parts;
+mod running;
+
+use std::fmt;
 use std::net::{SocketAddr, TcpListener};
-use std::path::Path;
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
-use std::time::SystemTime;
 
-use tokio::runtime::Runtime;
 use tokio::sync::watch;
 use warp::filters::BoxedFilter;
 use warp::reply::Response;
 
-use crate::alert::{AlertManager, Outlets};
-use crate::analysis;
 use crate::collector::{Roots, Target};
-use crate::config::{Auto, Config, Resource};
+#[cfg(feature = "cli")]
+use crate::config::Resource;
+use crate::config::{Config, ConfigError};
 use crate::error::Error;
-use crate::exposition::{self, Api, Bound, Gate, MemoryCollector, Session, TextOptions, Watched};
-use crate::heap::{self, Component, SamplingOptions};
-use crate::profile::Profiler;
-use crate::snapshot::{Archive, History, Recorder, SamplerOptions, Snapshot};
-use crate::ticker::Ticker;
-use crate::watch::{Guard, LeakWatch};
+use crate::exposition::{self, Current, MemoryCollector, Reload, ReloadError, Reloaded};
+use crate::heap::{self, Component};
+use crate::snapshot::{Recorder, Snapshot};
+
+use parts::{Base, Parts};
+use running::{Applied, Running, Source};
 
 /// What the exporter itself allocates counts for this component.
 static OWN: Component = Component::new(heap::OWN_COMPONENT);
 
 /// Makes an [`Exporter`].
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Builder {
     config: Config,
     target: Target,
@@ -37,6 +43,8 @@ pub struct Builder {
     service: Option<(String, String)>,
     serve: bool,
     listeners: Vec<Arc<TcpListener>>,
+    source: Option<Source>,
+    applied: Option<Applied>,
 }
 
 impl Builder {
@@ -72,6 +80,23 @@ impl Builder {
         self
     }
 
+    /// Says how the configuration is read anew, by [`Exporter::reload`] and, where `web.enable_lifecycle` is set, by `POST /-/reload`: from a
+    /// file, with [`Config::from_file`], or from wherever the host keeps it. Default: it cannot be.
+    pub fn source(
+        mut self,
+        source: impl Fn() -> Result<Config, ConfigError> + Send + Sync + 'static,
+    ) -> Self {
+        self.source = Some(Arc::new(source));
+        self
+    }
+
+    /// Has something told of each configuration that is in force after a reload.
+    #[cfg(feature = "cli")]
+    pub(crate) fn applied(mut self, applied: impl Fn(&Config) + Send + Sync + 'static) -> Self {
+        self.applied = Some(Arc::new(applied));
+        self
+    }
+
     /// Opens the ports, starts the thread, and returns.
     ///
     /// # Errors
@@ -84,109 +109,64 @@ impl Builder {
             service,
             serve,
             listeners,
+            source,
+            applied,
         } = self;
         let _own = OWN.enter();
-        for (key, value) in service
-            .into_iter()
-            .flat_map(|(name, version)| [("service.name", name), ("service.version", version)])
-        {
-            config.otlp.resource.entry(key.to_owned()).or_insert(value);
-        }
+        let named = move |mut config: Config| {
+            let service = service.clone().into_iter();
+            for (key, value) in service
+                .flat_map(|(name, version)| [("service.name", name), ("service.version", version)])
+            {
+                config.otlp.resource.entry(key.to_owned()).or_insert(value);
+            }
+            config
+        };
+        config = named(config);
+        let source = source.map(|source| -> Source { Arc::new(move || source().map(&named)) });
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             // Threads for what takes long: left only when they end.
             .on_thread_start(|| std::mem::forget(OWN.enter()))
             .build()
             .map_err(Error::thread)?;
-        let gate = if serve {
-            Gate::open(&config.web)?
-        } else {
-            Gate::default()
-        };
-        let bound = {
-            let _runtime = runtime.enter();
-            match (serve, listeners.is_empty()) {
-                (false, _) => exposition::bind(&[])?,
-                (true, true) => exposition::bind(&config.web.listen_address)?,
-                (true, false) => exposition::take(&listeners)?,
-            }
+        let _runtime = runtime.enter();
+        let bound = match (serve, listeners.is_empty()) {
+            (false, _) => exposition::bind(&[])?,
+            (true, true) => exposition::bind(&config.web.listen_address)?,
+            (true, false) => exposition::take(&listeners)?,
         };
         let addresses = bound.addresses();
-        let resource = Resource::resolve(&config.otlp, instance(&addresses), variable);
-        let text = TextOptions::new(&config, &resource);
-        let session = Session::start();
-        let profiler = start_sampling(&config, &target, &roots.proc);
-        let options = sampler_options(&config, target.clone(), roots);
-        let history = History::new(config.sampling.max_samples, config.history.retention);
-        let leaks = Arc::new(LeakWatch::new(&config.leaks, profiler.clone(), &session.id));
-        let guard = match &profiler {
-            Some(profiler) => Guard::open(&config.limits.evidence, profiler, &session.id),
-            None => Ok(None),
-        };
-        let guard = guard.map_err(Error::evidence)?.map(Arc::new);
-        let found = Arc::clone(&leaks);
-        let archive = Archive::of(&config.history).map(Arc::new);
-        let recorder =
-            Recorder::new(options, history)
-                .keeping(archive)
-                .deriving(move |snapshot, history| {
-                    let mut derived = analysis::derive(snapshot, history);
-                    derived.leaks = Some(found.reading());
-                    derived
-                });
-        let recorder = Arc::new(recorder);
-        let alerts = match config.alerts.enabled {
-            true => {
-                let _runtime = runtime.enter();
-                let outlets = Arc::new(Outlets::open(&config.alerts, config.sampling.interval)?);
-                recorder.own().count_channels(outlets.counts());
-                let (job, instance) = (resource.job(), resource.instance());
-                Some(Arc::new(AlertManager::new(
-                    &config, &job, instance, outlets,
-                )))
-            }
-            false => None,
-        };
-        let api = Arc::new(Api::new(
+        let (reload, asked) = Reload::channel();
+        let base = Base::new(
             &config,
-            Arc::clone(&recorder),
-            Watched {
-                profiler: profiler.clone(),
-                leaks: Arc::clone(&leaks),
-                guard: guard.clone(),
-                alerts: alerts.clone(),
-            },
-            &target,
-            session.clone(),
-            &text,
-        ));
+            target,
+            roots,
+            &addresses,
+            serve,
+            source.is_some().then(|| reload.clone()),
+        );
+        let parts = Parts::first(&base, config)?;
+        let recorder = Arc::clone(&base.recorder);
+        recorder.own().config_taken(base.session.started);
+        let current = Current::new(parts.api(&base));
         let (stop, stopping) = watch::channel(());
-        let parts = Parts {
-            #[cfg(feature = "otlp")]
-            push: crate::push::Settings::resolve(&config, resource, variable)?,
-            bound,
-            gate,
-            api: Arc::clone(&api),
-            ticker: Ticker {
-                recorder: Arc::clone(&recorder),
-                profiler,
-                leaks,
-                guard,
-                alerts,
-                interval: config.sampling.interval,
-                guard_from: config.limits.evidence.above / 2.0,
-            },
-            started: session.started,
-            config,
-        };
         let (ready, is_ready) = mpsc::sync_channel(1);
+        let serving = current.clone();
+        drop(_runtime);
         let thread = std::thread::Builder::new()
             .name("memory-exporter".to_owned())
             .spawn(move || {
-                parts.ticker.recorder.own().claim_thread();
+                let _own = OWN.enter();
+                let recorder = Arc::clone(&base.recorder);
+                recorder.own().claim_thread();
                 // Nobody waits any more if `start` was unwound meanwhile.
                 let _ = ready.send(());
-                parts.run(&runtime, stopping);
+                runtime.block_on(async {
+                    let running = Running::new(base, parts, serving, bound, source, applied);
+                    running.until(stopped(stopping), asked).await;
+                });
+                recorder.close();
                 // A name look-up that hangs must not hold up the stop.
                 runtime.shutdown_background();
             })
@@ -195,8 +175,8 @@ impl Builder {
         let _ = is_ready.recv();
         Ok(Exporter {
             recorder,
-            api,
-            text,
+            current,
+            reload,
             addresses,
             stop: Some(stop),
             thread: Some(thread),
@@ -204,12 +184,21 @@ impl Builder {
     }
 }
 
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder")
+            .field("config", &self.config)
+            .field("target", &self.target)
+            .finish_non_exhaustive()
+    }
+}
+
 /// A running exporter. Dropping it stops it, as [`stop`](Self::stop) does.
 #[derive(Debug)]
 pub struct Exporter {
     recorder: Arc<Recorder>,
-    api: Arc<Api>,
-    text: TextOptions,
+    current: Current,
+    reload: Reload,
     addresses: Vec<SocketAddr>,
     stop: Option<watch::Sender<()>>,
     thread: Option<JoinHandle<()>>,
@@ -233,6 +222,8 @@ impl Exporter {
             service: None,
             serve: true,
             listeners: Vec::new(),
+            source: None,
+            applied: None,
         }
     }
 
@@ -251,20 +242,30 @@ impl Exporter {
     /// # Errors
     /// When the encoder fails, which no reading can make it do.
     pub fn render(&self, accept: &str) -> Result<(String, &'static str), std::fmt::Error> {
-        self.api.render(accept)
+        self.current.api().render(accept)
     }
 
     /// The metrics as a collector for a registry of the host's own. Labels and prefix are then the registry's business, and
-    /// `target_info` is left to it.
+    /// `target_info` is left to it. A reload does not rename what a collector shows.
     pub fn collector(&self) -> MemoryCollector {
-        MemoryCollector::new(Arc::clone(&self.recorder), &self.text)
+        self.current.api().collector()
     }
 
     /// All endpoints as a warp filter for a server of the host's own. Requests for other paths are left to other routes.
     ///
     /// TLS, users and limits are the host's business there: `web.config_file` concerns the exporter's own server only.
     pub fn routes(&self) -> BoxedFilter<(Response,)> {
-        exposition::routes(Arc::clone(&self.api))
+        exposition::routes(self.current.clone())
+    }
+
+    /// Reads the configuration anew, as [`Builder::source`] says, and takes over all that a running process can change: thresholds, channels,
+    /// limits, intervals, the push. Keys that cannot are named in what is given back, and stay as they are. Waits until it is done, which
+    /// takes some milliseconds.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the configuration, or that there is no source: then nothing has changed.
+    pub fn reload(&self) -> Result<Reloaded, ReloadError> {
+        self.reload.ask_blocking()
     }
 
     /// Stops: closes the ports, lets open requests finish, pushes once more. Returns after `web.shutdown_timeout` at the latest,
@@ -289,87 +290,10 @@ impl Drop for Exporter {
     }
 }
 
-/// What the thread needs.
-struct Parts {
-    config: Config,
-    ticker: Ticker,
-    api: Arc<Api>,
-    bound: Bound,
-    gate: Gate,
-    started: SystemTime,
-    #[cfg(feature = "otlp")]
-    push: Option<crate::push::Settings>,
-}
-
-impl Parts {
-    fn run(self, runtime: &Runtime, stopping: watch::Receiver<()>) {
-        let _own = OWN.enter();
-        let Self {
-            config,
-            ticker,
-            api,
-            bound,
-            gate,
-            started,
-            ..
-        } = self;
-        let recorder = Arc::clone(&ticker.recorder);
-        let alerts = ticker.alerts.clone();
-        let grace = config.web.shutdown_timeout;
-        let ticker = ticker.run(stopped(stopping.clone()));
-        let server = exposition::serve(bound, api, gate, &config.web, stopped(stopping.clone()));
-        let notifier = async {
-            if let Some(alerts) = alerts {
-                let finished = async {
-                    stopped(stopping.clone()).await;
-                    alerts.finish();
-                };
-                alerts.outlets().run(finished, grace).await;
-                alerts.close();
-            }
-        };
-        let pusher = async {
-            #[cfg(feature = "otlp")]
-            if let Some(settings) = self.push {
-                let pusher = crate::push::Pusher::new(settings, Arc::clone(&recorder), started);
-                pusher.run(stopped(stopping.clone()), grace).await;
-            }
-            #[cfg(not(feature = "otlp"))]
-            let _ = started;
-        };
-        runtime.block_on(async { tokio::join!(ticker, server, notifier, pusher) });
-        recorder.close();
-    }
-}
-
 /// Ready when the exporter was told to stop.
 async fn stopped(mut stopping: watch::Receiver<()>) {
     // The sender never sends; it goes away.
     while stopping.changed().await.is_ok() {}
-}
-
-/// Begins to sample, where our allocator serves the process.
-fn start_sampling(config: &Config, target: &Target, proc: &Path) -> Option<Arc<Profiler>> {
-    if *target != Target::Own || !heap::is_installed() {
-        return None;
-    }
-    let allocations = &config.allocations;
-    let mut options = SamplingOptions::every(allocations.sample_interval);
-    options.max_live_samples = allocations.max_live_samples;
-    heap::sample(options);
-    Some(Profiler::new(config, proc))
-}
-
-fn sampler_options(config: &Config, target: Target, roots: Roots) -> SamplerOptions {
-    SamplerOptions {
-        target,
-        roots,
-        max_components: config.allocations.max_components,
-        limit: match config.limits.memory {
-            Auto::Auto => None,
-            Auto::Set(bytes) => Some(bytes),
-        },
-    }
 }
 
 /// `host:port` of the listener, the shape of a scraped `instance`, which survives a restart; without a listener a new UUID.
