@@ -21,6 +21,7 @@ use crate::error::Error;
 use crate::exposition::{self, Api, Bound, Gate, MemoryCollector, Session, TextOptions, Watched};
 use crate::heap::{self, Component, SamplingOptions};
 use crate::profile::Profiler;
+use crate::runtime::OwnRuntime;
 use crate::snapshot::{Archive, History, Recorder, SamplerOptions, Snapshot};
 use crate::ticker::Ticker;
 use crate::watch::{Guard, LeakWatch};
@@ -92,12 +93,9 @@ impl Builder {
         {
             config.otlp.resource.entry(key.to_owned()).or_insert(value);
         }
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            // Threads for what takes long: left only when they end.
-            .on_thread_start(|| std::mem::forget(OWN.enter()))
-            .build()
-            .map_err(Error::thread)?;
+        // On threads for what takes long the component is left only when they end.
+        let entered = || std::mem::forget(OWN.enter());
+        let runtime = OwnRuntime::new(entered).map_err(Error::thread)?;
         let gate = if serve {
             Gate::open(&config.web)?
         } else {
@@ -187,8 +185,6 @@ impl Builder {
                 // Nobody waits any more if `start` was unwound meanwhile.
                 let _ = ready.send(());
                 parts.run(&runtime, stopping);
-                // A name look-up that hangs must not hold up the stop.
-                runtime.shutdown_background();
             })
             .map_err(Error::thread)?;
         // From here on the thread's cost is known, so that the first scrape has it.

@@ -25,7 +25,7 @@
 //! | floor | modules | do |
 //! |---|---|---|
 //! | 8 | `main.rs`, `cli/` | start |
-//! | 7 | [`Exporter`], [`Error`], `ticker.rs` | compose: builder, the one ticker |
+//! | 7 | [`Exporter`], [`Error`], `runtime.rs`, `ticker.rs` | compose: builder, its runtime, the one ticker |
 //! | 6 | `exposition`, `push`, `artifacts` | show: pull, push, files |
 //! | 5 | [`alert`], `watch` | decide: who leaks, what is kept, what people are told |
 //! | 4 | [`analysis`] | derive: trend, growth, health, allocations, leaks |
@@ -98,6 +98,7 @@ mod push;
 // Floor 7: compose.
 mod error;
 mod exporter;
+mod runtime;
 mod ticker;
 
 // Floor 8: start.

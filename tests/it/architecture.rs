@@ -17,7 +17,7 @@ const FLOORS: &[&[&str]] = &[
     &["exposition", "push", "artifacts"],
     // `error` says why the composition failed, so it stands below `exporter` and above everything else.
     &["error"],
-    &["ticker"],
+    &["ticker", "runtime"],
     &["exporter"],
     &["cli"],
     &["main", "lib"],
