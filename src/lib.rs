@@ -233,7 +233,8 @@
 //!
 //! # How it is built
 //!
-//! Data flows up, imports point down; nothing imports its own floor or above, and `tests/it/architecture.rs` sees to it.
+//! Data flows up, imports point down: nothing imports its own floor or above, but `config` the catalog and `exporter.rs` its neighbours, and
+//! `tests/it/architecture.rs` sees to it.
 //!
 //! | floor | modules | do |
 //! |---|---|---|
@@ -247,8 +248,8 @@
 //! | 1 | [`heap`], `client` | instrument: the allocator wrapper, sampling, stacks; all `unsafe` but some calls of jemalloc's is here. Speak: one request goes out |
 //! | 0 | [`catalog`], [`config`] | name and tune: every metric and alert defined once, every knob |
 //!
-//! Each `mod.rs` begins with a table of its files. A package that could be replaced is named in one place only, its *door*, and no file has
-//! more than 400 lines before its tests; the same test holds the lists.
+//! A `mod.rs` of more than a few files begins with a table of them. A package that could be replaced is named behind its *door* only, one
+//! file or two, and no file has more than 400 lines before its tests; the same test has the list.
 //!
 //! ## Where a new thing goes
 //!
