@@ -14,7 +14,7 @@
 //! | `store.rs` | what survives the process |
 //! | `message.rs`, `links.rs` | what people are told, and where it leads them |
 //! | `trial.rs` | a message that only shows that messages arrive |
-//! | `delivery.rs` | how messages reach people: queues, pauses, what is given up |
+//! | `delivery/` | how messages reach people: queues, pauses, what is given up |
 //! | `channel/` | who is told: the log, a webhook, Slack, PagerDuty, Alertmanager |
 
 #[cfg_attr(

@@ -12,8 +12,9 @@ pub(super) fn artifact(wanted: &Wanted) -> Artifact {
     let alerts = exporter(&wanted.config.alerts.links, "INSTANCE") + "/metrics/memory/alerts";
     let mut text = format!(
         "<!-- {GENERATED} -->\n\n# Runbook of the memory alerts\n\n\
-         `INSTANCE` is the label `instance` of the alert. What shows stacks or changes the process is answered to \
-         loopback only: ask from the machine itself, through `ssh` or `kubectl port-forward`.\n\n\
+         `INSTANCE` is the label `instance` of the alert. What shows stacks or changes the process is answered on the machine itself only, by \
+         `ssh` or `kubectl port-forward`: there `INSTANCE` is `127.0.0.1` with the port of the label. Where the server has users, it is answered to \
+         `curl -u NAME` from anywhere.\n\n\
          An alert with `origin=\"embedded\"` was sent by the process itself, and names the call site to look at first; Alertmanager mutes it when \
          Prometheus sends the same. `{alerts}` lists it with its number and says whom it was sent to; \
          `curl -X POST '{alerts}/NUMBER/acknowledge?by=YOU'` takes it on, and \
@@ -71,7 +72,7 @@ fn section(section: &Runbook, wanted: &Wanted) -> String {
     ] {
         let _ = write!(text, "\n**{title}**\n\n");
         for line in lines {
-            let _ = writeln!(text, "- {line}");
+            let _ = writeln!(text, "- {}", line.replace("{exporter}", &exporter));
         }
     }
     text

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::catalog::{ALERTS, ALL, AlertDef, FIXED, Group, Kind, MetricDef, MetricNames, compact};
+use crate::config::FixedKey;
 
 use super::{Wanted, rules};
 
@@ -15,6 +16,7 @@ pub(crate) fn fill_in(text: &str, wanted: &Wanted) -> Result<String, String> {
         ("metrics", metrics(&ALL[..FIXED])),
         ("companions", companions()),
         ("alerts", alerts(wanted)),
+        ("fixed", fixed()),
     ];
     let mut text = text.to_owned();
     for (name, table) in tables {
@@ -66,6 +68,14 @@ fn companions() -> String {
             labels.join(", "),
             sentence(def.help)
         );
+    }
+    table
+}
+
+fn fixed() -> String {
+    let mut table = "| Key | Because |\n|---|---|\n".to_owned();
+    for key in FixedKey::ALL {
+        let _ = writeln!(table, "| `{}` | {} |", key.key, key.why);
     }
     table
 }

@@ -12,7 +12,7 @@ pub struct Runbook {
     pub first_look: &'static [Look],
     /// What it usually is.
     pub causes: &'static [&'static str],
-    /// What helps, the quickest first.
+    /// What helps, the quickest first. `{exporter}` is the address of the exporter.
     pub actions: &'static [&'static str],
 }
 
@@ -78,7 +78,7 @@ pub static RUNBOOK: &[Runbook] = &[
             "no leak at all: a cache that fills evenly for longer than the windows of the detector; it is cleared when it evicts",
         ],
         actions: &[
-            "note the lines from the leak report, or keep a profile (`curl -o heap.pb.gz .../debug/pprof/heap`): a restart destroys the evidence",
+            "note the lines from the leak report, or keep a profile (`curl -o heap.pb.gz {exporter}/debug/pprof/heap`): a restart destroys the evidence",
             "if the limit is near, restart at a time of your choice, one instance after the other, instead of the kernel's",
             "if it began with a deployment, roll back",
             "bound what is held: a capacity, an expiry, a removal on every way out, back-pressure before a queue",
@@ -102,7 +102,7 @@ pub static RUNBOOK: &[Runbook] = &[
         actions: &[
             "look at whether it has a cause that ends by itself: a batch, a deployment, a peak of load",
             "shed load or scale out while the usage alerts still have room",
-            "if the live heap grows, go on as for [MemoryLeak](#memoryleak); if fragmentation or retention grows, give unused pages back with `POST /metrics/memory/gc`",
+            "if the live heap grows, go on as for [MemoryLeak](#memoryleak); if fragmentation or retention grows, give unused pages back with `curl -X POST {exporter}/metrics/memory/gc`",
         ],
     },
     Runbook {
@@ -116,7 +116,7 @@ pub static RUNBOOK: &[Runbook] = &[
             "buffers with a capacity far above what they hold",
         ],
         actions: &[
-            "give unused pages back with `POST /metrics/memory/gc` and see whether the score recovers",
+            "give unused pages back with `curl -X POST {exporter}/metrics/memory/gc` and see whether the score recovers",
             "allocate what lives long at once and apart: an arena, a `Vec` with capacity, a slab",
             "shrink what has become small (`shrink_to_fit`) after a peak",
             "a restart helps at once, and for as long as the peak does not come again",
@@ -133,7 +133,7 @@ pub static RUNBOOK: &[Runbook] = &[
         ],
         actions: &[
             "see whether it still grows; if it does, go on as for [MemoryGrowth](#memorygrowth)",
-            "give unused pages back with `POST /metrics/memory/gc`",
+            "give unused pages back with `curl -X POST {exporter}/metrics/memory/gc`",
             "scale out or shed load; lower the size of caches",
             "if this is the size that the service has by now, raise `alerts.thresholds.usage_warning_mb` and `usage_critical_mb`, and generate the rules again",
         ],

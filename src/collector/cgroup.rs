@@ -18,15 +18,15 @@ const MICROSECONDS: f64 = 1e6;
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 #[non_exhaustive]
 pub struct CgroupReading {
-    /// Bytes charged to the group.
+    /// Bytes charged to the group (`memory.current`): page cache and the other processes in it included.
     pub current: Option<u64>,
     /// The limit with the least room left; absent when there is none.
     pub limit: Option<CgroupLimit>,
     /// Processes of the group that the kernel killed for want of memory, whichever level ran out of it.
     pub oom_kills: Option<u64>,
-    /// Seconds in which at least one task waited for memory.
+    /// Seconds since the group was made in which at least one task waited for memory (`memory.pressure`, `some`).
     pub pressure_some: Option<f64>,
-    /// Seconds in which all tasks waited for memory.
+    /// Seconds since the group was made in which all tasks waited for memory (`full`).
     pub pressure_full: Option<f64>,
 }
 

@@ -10,17 +10,17 @@ use super::{CollectError, Collector};
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct JemallocReading {
-    /// Handed out to the program and not given back.
+    /// `stats.allocated`: handed out to the program and not given back, in sizes of jemalloc's classes.
     pub allocated: u64,
-    /// In pages with at least one allocation.
+    /// `stats.active`: in pages with at least one allocation; what lies above `allocated` is lost to fragmentation.
     pub active: u64,
-    /// In physical memory at most, metadata and unused dirty pages included.
+    /// `stats.resident`: in physical memory at most, metadata and unused dirty pages included.
     pub resident: u64,
-    /// In mapped extents.
+    /// `stats.mapped`: in mapped extents, touched or not.
     pub mapped: u64,
-    /// Address space kept for reuse.
+    /// `stats.retained`: address space kept for reuse instead of being unmapped; not physical memory.
     pub retained: u64,
-    /// jemalloc's own.
+    /// `stats.metadata`: what jemalloc needs for itself.
     pub metadata: u64,
     /// Size classes of small blocks, by size.
     pub bins: Vec<Bin>,
@@ -30,7 +30,7 @@ pub struct JemallocReading {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Bin {
-    /// Size of a block.
+    /// Size of a block in bytes.
     pub size: u64,
     /// Blocks in use, those in thread caches included.
     pub blocks: u64,

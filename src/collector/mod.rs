@@ -8,6 +8,8 @@
 //! | `process` | one process as the kernel sees it |
 //! | `cgroup` | its control group: limit, usage, pressure, kills |
 //!
+//! `files.rs` reads small files again and again without allocating; `fold.rs` makes of all components those that are shown.
+//!
 //! Roots of file systems are parameters ([`Roots`]), so that a test can hand in a tree of its own. A collector writes into a reading
 //! that its caller keeps, so that a collection on the steady path allocates nothing.
 

@@ -46,7 +46,7 @@ pub struct ProcessReading {
     pub rss_file: Option<u64>,
     /// Resident shared bytes.
     pub rss_shmem: Option<u64>,
-    /// Threads.
+    /// Number of threads.
     pub threads: Option<u64>,
     /// User and system CPU time in seconds.
     pub cpu_seconds: Option<f64>,

@@ -26,6 +26,11 @@ macro_rules! fixed {
     };
 }
 
+impl FixedKey {
+    /// All of them, in the order of the file.
+    pub const ALL: &[Self] = FIXED;
+}
+
 const FIXED: &[FixedKey] = fixed! {
     web.listen_address: "the process is known by its address",
     allocations.components: "counters of components would fall",

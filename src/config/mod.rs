@@ -20,6 +20,12 @@
 //! | `resource.rs` | who is speaking: resource attributes |
 //! | `changes.rs` | what a running process can change, and what it cannot |
 //! | `web_file.rs` | the web configuration file, which is a document of its own |
+//!
+//! # Every key
+//!
+//! `config/production.yaml`; [`Config`] has the same sections and keys as fields.
+//!
+#![doc = concat!("```yaml\n", include_str!("../../config/production.yaml"), "```")]
 
 mod alerts;
 mod changes;
@@ -85,23 +91,23 @@ const HOUR: Duration = Duration::from_secs(3600);
 pub struct Config {
     /// The HTTP server.
     pub web: Web,
-    /// How often and how much is kept.
+    /// How often a moment is added to the history, and how many are kept in memory.
     pub sampling: Sampling,
-    /// Sampling and components.
+    /// How allocations are sampled, whose they are, and what is recommended.
     pub allocations: Allocations,
-    /// Leaks.
+    /// When growth is called a leak, and how bad it is.
     pub leaks: Leaks,
-    /// Profiles.
+    /// Which profiles are kept.
     pub profiles: Profiles,
-    /// The memory limit.
+    /// The memory limit, and the evidence that is kept near it.
     pub limits: Limits,
-    /// The past.
+    /// The past on disk.
     pub history: HistoryConfig,
-    /// The push.
+    /// The push by OTLP.
     pub otlp: Otlp,
-    /// Thresholds.
+    /// Alerts: thresholds, who is told, and how.
     pub alerts: Alerts,
-    /// Names and labels.
+    /// Names and labels of the metrics.
     pub metrics: Metrics,
     /// The log of the binary.
     pub log: Log,
@@ -126,12 +132,12 @@ impl Default for Config {
 }
 
 impl Config {
-    /// `config/production.yaml`.
+    /// The production profile, `config/production.yaml`. Variables that override keys are read by [`from_file`](Self::from_file) alone.
     pub fn production() -> Self {
         Self::profile(Profile::Production)
     }
 
-    /// `config/development.yaml`.
+    /// The development profile, `config/development.yaml`: finer sampling, shorter windows, lower thresholds.
     pub fn development() -> Self {
         Self::profile(Profile::Development)
     }

@@ -4,11 +4,13 @@
 //! |---|---|
 //! | `parts.rs` | what a configuration makes, and what a reload makes of it |
 //! | `running.rs` | the thread: the parts run, are replaced, and are stopped |
+//! | `runtime.rs` | the runtime of that thread |
 //!
 //! The exporter lives on a thread of its own with a runtime of its own, so that it answers while the host's runtime is stuck.
 
 mod parts;
 mod running;
+mod runtime;
 
 use std::fmt;
 use std::net::{SocketAddr, TcpListener};
@@ -30,6 +32,7 @@ use crate::snapshot::{Recorder, Snapshot};
 
 use parts::{Base, Parts};
 use running::{Applied, Running, Source};
+use runtime::OwnRuntime;
 
 /// What the exporter itself allocates counts for this component.
 static OWN: Component = Component::new(heap::OWN_COMPONENT);
@@ -124,13 +127,10 @@ impl Builder {
         };
         config = named(config);
         let source = source.map(|source| -> Source { Arc::new(move || source().map(&named)) });
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            // Threads for what takes long: left only when they end.
-            .on_thread_start(|| std::mem::forget(OWN.enter()))
-            .build()
-            .map_err(Error::thread)?;
-        let _runtime = runtime.enter();
+        // On threads for what takes long the component is left only when they end.
+        let in_own = || std::mem::forget(OWN.enter());
+        let runtime = OwnRuntime::new(in_own).map_err(Error::thread)?;
+        let entered = runtime.enter();
         let bound = match (serve, listeners.is_empty()) {
             (false, _) => exposition::bind(&[])?,
             (true, true) => exposition::bind(&config.web.listen_address)?,
@@ -153,7 +153,7 @@ impl Builder {
         let (stop, stopping) = watch::channel(());
         let (ready, is_ready) = mpsc::sync_channel(1);
         let serving = current.clone();
-        drop(_runtime);
+        drop(entered);
         let thread = std::thread::Builder::new()
             .name("memory-exporter".to_owned())
             .spawn(move || {
@@ -167,8 +167,6 @@ impl Builder {
                     running.until(stopped(stopping), asked).await;
                 });
                 recorder.close();
-                // A name look-up that hangs must not hold up the stop.
-                runtime.shutdown_background();
             })
             .map_err(Error::thread)?;
         // From here on the thread's cost is known, so that the first scrape has it.

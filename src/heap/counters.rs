@@ -240,7 +240,7 @@ pub struct ComponentCounts {
 pub struct SizeCounts {
     /// Operations by size; the bounds are [`SIZE_BOUNDS`], the last bucket lies above them. Not cumulative.
     pub buckets: [u64; BUCKETS],
-    /// Bytes asked for in all.
+    /// Bytes asked for in all, exact; a realloc counts with its new size.
     pub bytes: u64,
 }
 

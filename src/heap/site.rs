@@ -204,11 +204,11 @@ fn estimate(size: usize, weight: f32) -> (u64, u64) {
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub struct SiteTotals {
-    /// Samples taken.
+    /// Samples taken since sampling began: a plain count, which says how far the estimates below can be trusted.
     pub samples: u64,
     /// Those whose blocks are live.
     pub live_samples: u64,
-    /// Allocated since sampling began.
+    /// Allocated since sampling began: an unbiased estimate, as every [`Amount`] here.
     pub allocated: Amount,
     /// Of it freed.
     pub freed: Amount,
@@ -220,7 +220,7 @@ pub struct SiteTotals {
     pub freed_within_minute: Amount,
     /// Samples freed, by [class of age](AGES): plain counts.
     pub freed_samples: [u32; AGES],
-    /// Highest number of live bytes.
+    /// Highest number of live bytes so far: an estimate.
     pub peak_bytes: f64,
     /// Objects allocated by size; the bounds are [`SIZE_BOUNDS`](crate::catalog::SIZE_BOUNDS), the last bucket lies above them.
     pub sizes: [f64; BUCKETS],

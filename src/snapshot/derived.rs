@@ -10,9 +10,10 @@ use super::LeakReading;
 #[derive(Debug, Clone, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Derived {
-    /// Seconds until the limit is reached.
+    /// Seconds until the limit is reached if memory goes on growing as it does; absent without a limit, without growth beyond doubt, and
+    /// while there is little history.
     pub limit_exhaustion_seconds: Option<f64>,
-    /// How resident memory grows.
+    /// How resident memory grows; absent while there is too little history to tell.
     pub growth: Option<Growth>,
     /// What the leak detector found; absent where nothing looks for leaks.
     pub leaks: Option<LeakReading>,
@@ -28,7 +29,7 @@ pub struct Growth {
     pub window: Duration,
     /// Growth of resident memory in bytes per second.
     pub bytes_per_second: f64,
-    /// Lower confidence bound of that.
+    /// Lower bound of that; where it lies above 0, memory grows beyond doubt.
     pub lowest_bytes_per_second: f64,
     /// Upper confidence bound.
     pub highest_bytes_per_second: f64,

@@ -12,9 +12,9 @@ use super::{Parts, Snapshot};
 /// A level over the time that a point covers.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Level {
-    /// Lowest value.
+    /// Lowest value, in bytes as the other two.
     pub min: u64,
-    /// Mean.
+    /// Mean over the time covered.
     pub mean: f64,
     /// Highest value.
     pub max: u64,
@@ -30,9 +30,9 @@ pub struct Point {
     pub span: Duration,
     /// Moments covered.
     pub moments: u32,
-    /// Resident set size.
+    /// Resident set size; absent where it could not be read.
     pub rss: Option<Level>,
-    /// Bytes that the program holds.
+    /// Bytes that the program holds; absent where its allocator is unknown.
     pub heap: Option<Level>,
     /// Virtual size.
     pub virtual_size: Option<Level>,

@@ -51,17 +51,17 @@ pub use sampler::{Sampler, SamplerOptions};
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Snapshot {
-    /// When it was taken.
+    /// When its readings were begun: one clock reading for all of them.
     pub time: SystemTime,
     /// The process as the kernel sees it.
     pub process: Reading<ProcessReading>,
-    /// The counters of our allocator wrapper.
+    /// The counters of our allocator wrapper; exact, an error where it is not the global allocator.
     pub heap: Reading<Counts>,
-    /// The sampled blocks that are live.
+    /// The sampled blocks that are live, by component; estimates.
     pub samples: Reading<SamplesReading>,
-    /// jemalloc's statistics.
+    /// jemalloc's statistics; an error where jemalloc does not serve this process.
     pub jemalloc: Reading<JemallocReading>,
-    /// The control group.
+    /// The control group of the process: its limit, usage, pressure, kills.
     pub cgroup: Reading<CgroupReading>,
     /// The limit that the configuration names, in bytes.
     pub configured_limit: Option<u64>,

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Floors from the ground up. A module may use what stands on a lower line.
-const FLOORS: &[&[&str]] = &[
+pub(crate) const FLOORS: &[&[&str]] = &[
     &["catalog"],
     &["config"],
     &["heap", "client"],

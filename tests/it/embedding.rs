@@ -117,6 +117,15 @@ fn a_taken_port_is_an_error_that_says_what_to_do() {
     );
 }
 
+/// A service whose `main` is asynchronous is told in words too, and not by a panic about runtimes.
+#[tokio::test]
+async fn a_start_that_fails_in_a_runtime_of_the_host_is_an_error_too() {
+    let first = served();
+    let mut config = Config::production();
+    config.web.listen_address = first.addresses().to_vec();
+    assert!(Exporter::start(config).unwrap_err().is_listen());
+}
+
 #[test]
 fn an_exporter_that_stops_frees_its_port_and_can_start_again() {
     for _ in 0..3 {

@@ -12,6 +12,7 @@ mod collectors; // readings from trees of our own making: procfs, control groups
 mod config; // profiles, overlays, and every mistake at once
 mod dashboards; // what the committed dashboards ask and show, without a Grafana
 mod deploy; // what an operator is given beside the binary: units, completions, manual pages, sockets
+mod docs; // what documents say of the code: floors, files, features, links
 mod embedding;
 mod evidence; // profiles on disk from before the last restart
 mod history; // the past on disk: across restarts, and where it has no place

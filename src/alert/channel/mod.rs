@@ -1,7 +1,7 @@
 //! Who is told, and how: one file for each kind of channel.
 //!
 //! A channel writes a message in the way of who reads it and sends it once. When it is sent again, and what waits meanwhile, is decided
-//! in `delivery.rs`, for each channel by itself.
+//! in `delivery/`, for each channel by itself.
 //!
 //! | file | tells |
 //! |---|---|

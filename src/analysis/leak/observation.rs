@@ -10,9 +10,9 @@ use crate::heap::AGES;
 pub struct Observation {
     /// When it was, in milliseconds since 1970.
     pub time: u64,
-    /// Bytes that the program holds: exact.
+    /// Bytes that the program holds: exact; absent where its allocator is unknown.
     pub heap_bytes: Option<u64>,
-    /// Resident set size.
+    /// Resident set size in bytes; absent where it could not be read.
     pub rss_bytes: Option<u64>,
     /// Whether call sites can be seen at all.
     pub is_sampled: bool,

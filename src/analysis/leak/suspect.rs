@@ -146,7 +146,7 @@ impl Closed {
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Part {
-    /// The line of code.
+    /// The line of code, by the number that observations give it.
     pub place: u64,
     /// Its call sites with live samples, the one with most live bytes first.
     pub sites: Vec<u32>,
@@ -158,13 +158,13 @@ pub struct Part {
     pub samples: u64,
     /// Blocks that were added since then and live: an estimate.
     pub objects: f64,
-    /// Their bytes.
+    /// Bytes of these blocks: an estimate.
     pub bytes: f64,
-    /// Growth in bytes per hour.
+    /// Growth in bytes per hour since then: an estimate.
     pub growth: f64,
     /// Lower end of its confidence interval at 95 %.
     pub growth_low: f64,
-    /// Upper end.
+    /// Upper end of that interval.
     pub growth_high: f64,
     /// How well a straight line fits the growth: r², 1 for a perfect fit.
     pub fit: f64,
@@ -211,7 +211,7 @@ pub struct Suspect {
     pub component: Arc<str>,
     /// When it was opened, in milliseconds since 1970.
     pub opened: u64,
-    /// When and why it was closed.
+    /// When, in milliseconds since 1970, and why it was closed; absent while it is open.
     pub closed: Option<(u64, Closed)>,
     /// How bad it is now.
     pub severity: Severity,
@@ -222,12 +222,12 @@ pub struct Suspect {
 }
 
 impl Suspect {
-    /// Live bytes of all parts.
+    /// Live bytes of all parts: an estimate.
     pub fn bytes(&self) -> f64 {
         self.parts.iter().map(|part| part.bytes).sum()
     }
 
-    /// Live blocks of all parts.
+    /// Live blocks of all parts: an estimate.
     pub fn objects(&self) -> f64 {
         self.parts.iter().map(|part| part.objects).sum()
     }
