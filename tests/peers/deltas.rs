@@ -31,7 +31,9 @@ fn allocate(component: &'static Component) {
 }
 
 /// Sums by name and labels of what was taken; a histogram gives its buckets, its count and its sum.
-fn sums<'a>(taken: impl Iterator<Item = &'a Delivery>) -> BTreeMap<(String, Labels), Vec<f64>> {
+pub(crate) fn sums<'a>(
+    taken: impl Iterator<Item = &'a Delivery>,
+) -> BTreeMap<(String, Labels), Vec<f64>> {
     let mut sums = BTreeMap::new();
     for point in taken.flat_map(|delivery| points(&delivery.request)) {
         if !point.shape.is_delta() {
@@ -100,7 +102,7 @@ fn refusal(protocol: Protocol) -> Answer {
 }
 
 /// Waits for so many more requests.
-fn more(receiver: &Receiver, count: usize) {
+pub(crate) fn more(receiver: &Receiver, count: usize) {
     let before = receiver.deliveries().len();
     receiver.wait_for(before + count);
 }

@@ -14,6 +14,7 @@
 //! | `requests.rs` | what a request carries besides points |
 //! | `deltas.rs` | temporality: differences add up, totals have one start |
 //! | `shutdown.rs` | the last push |
+//! | `reloading.rs` | the push while the configuration is read anew |
 //! | `tls.rs` | authorities and client certificates |
 //! | `web.rs` | a real Prometheus scrapes an exporter that has a web configuration file |
 //! | `environment.rs` | the standard variables, in processes of their own |
@@ -71,6 +72,7 @@ mod programs;
 mod pushing;
 mod receiver;
 mod rehearsal;
+mod reloading;
 mod requests;
 mod rules;
 mod series;

@@ -235,3 +235,27 @@ async fn the_end_waits_for_what_is_left_but_not_for_long() {
     assert_eq!(scene.taken(1), Vec::<String>::new());
     assert_eq!(before.elapsed().as_secs(), 5);
 }
+
+/// A reload puts other channels in the place of these.
+#[tokio::test(start_paused = true)]
+async fn what_waits_goes_on_under_its_name_and_is_given_up_where_the_name_is_gone() {
+    let mut before = Scene::of(&["kind: log"; 2], "");
+    before.script(0, &[Behaviour::Refuses(Retry::Late); 10]);
+    before.script(1, &[Behaviour::Hangs(Duration::from_secs(3_600))]);
+    let task = before.run();
+    for value in ["1", "2", "3"] {
+        before.offer(Event::Firing, value, value);
+    }
+    seconds(5).await;
+    task.abort();
+    let mut after = Scene::of(&["kind: log"], "");
+    after.offer(Event::Firing, "4", "4");
+    after.outlets.inherit(&before.outlets);
+    let _task = after.run();
+    seconds(5).await;
+    assert_eq!(
+        after.taken(0),
+        ["Firing 1", "Firing 2", "Firing 3", "Firing 4"]
+    );
+    assert_eq!(before.counts(1), (0, 0, 3));
+}
