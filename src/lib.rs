@@ -31,7 +31,7 @@
 //! | 4 | [`analysis`] | derive: trend, growth, health, allocations, leaks |
 //! | 3 | [`snapshot`] | freeze: snapshot, history |
 //! | 2 | [`collector`], [`profile`] | read: numbers (heap, samples, jemalloc, process, control group); call sites (pprof, flame graphs, symbols) |
-//! | 1 | [`heap`] | instrument: the allocator wrapper, sampling, stacks; all `unsafe` but some calls of jemalloc's is here. `client`: one request goes out |
+//! | 1 | [`heap`] | instrument: the allocator wrapper, sampling, stacks; all `unsafe` but some calls of jemalloc's is here. `client`: one request goes out. `disk`: what outlives the process |
 //! | 0 | [`catalog`], [`config`] | name and tune |
 //!
 //! The life of one number: `collector/jemalloc.rs` advances the epoch once and reads `stats.resident`; `snapshot/sampler.rs` freezes it
@@ -70,8 +70,9 @@ struct Readme;
 pub mod catalog;
 pub mod config;
 
-// Floor 1: instrument, and speak.
+// Floor 1: instrument, speak, and keep.
 mod client;
+mod disk;
 pub mod heap;
 
 // Floor 2: read.

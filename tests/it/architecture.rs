@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 const FLOORS: &[&[&str]] = &[
     &["catalog"],
     &["config"],
-    &["heap", "client"],
+    &["heap", "client", "disk"],
     &["collector", "profile"],
     &["snapshot"],
     &["analysis"],

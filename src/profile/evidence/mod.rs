@@ -1,5 +1,5 @@
 //! Evidence that survives the kill: near the memory limit a heap profile and the last leak report go to disk, where the process that
-//! comes after finds them. [`Watch`] says when, [`EvidenceStore`] keeps. Stands on nothing else of this crate.
+//! comes after finds them. [`Watch`] says when, [`EvidenceStore`] keeps. Stands on nothing else of this crate but `disk`.
 
 mod piece;
 mod store;

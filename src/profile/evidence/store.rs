@@ -10,11 +10,13 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use crate::disk::sync_directory;
+
 use super::piece::{
     Evidence, Id, Kept, LEAKS_FILE, METADATA_FILE, MOST_TEXT_BYTES, Metadata, PROFILE_FILE,
     read_file, representable,
 };
-use super::temporary::{self, Temporary, Writer, sync_directory};
+use super::temporary::{self, Temporary, Writer};
 
 /// Most pieces that are kept, however small: bounds the list in memory.
 const MOST_PIECES: usize = 256;
