@@ -115,10 +115,10 @@ impl Builder {
         let resource = Resource::resolve(&config.otlp, instance(&addresses), variable);
         let text = TextOptions::new(&config, &resource);
         let session = Session::start();
-        let profiler = start_sampling(&config, &target, &roots.proc);
+        let profiler = start_sampling(&config, &target, &roots.proc, &session.id);
         let options = sampler_options(&config, target.clone(), roots);
         let history = History::new(config.sampling.max_samples, config.history.retention);
-        let leaks = Arc::new(LeakWatch::new(&config.leaks, profiler.clone(), &session.id));
+        let leaks = Arc::new(LeakWatch::new(&config, profiler.clone(), &session.id));
         let guard = match &profiler {
             Some(profiler) => Guard::open(&config.limits.evidence, profiler, &session.id),
             None => Ok(None),
@@ -314,7 +314,7 @@ impl Parts {
             ..
         } = self;
         let recorder = Arc::clone(&ticker.recorder);
-        let alerts = ticker.alerts.clone();
+        let (alerts, leaks) = (ticker.alerts.clone(), Arc::clone(&ticker.leaks));
         let grace = config.web.shutdown_timeout;
         let ticker = ticker.run(stopped(stopping.clone()));
         let server = exposition::serve(bound, api, gate, &config.web, stopped(stopping.clone()));
@@ -339,6 +339,7 @@ impl Parts {
         };
         runtime.block_on(async { tokio::join!(ticker, server, notifier, pusher) });
         recorder.close();
+        leaks.close();
     }
 }
 
@@ -349,7 +350,12 @@ async fn stopped(mut stopping: watch::Receiver<()>) {
 }
 
 /// Begins to sample, where our allocator serves the process.
-fn start_sampling(config: &Config, target: &Target, proc: &Path) -> Option<Arc<Profiler>> {
+fn start_sampling(
+    config: &Config,
+    target: &Target,
+    proc: &Path,
+    session: &str,
+) -> Option<Arc<Profiler>> {
     if *target != Target::Own || !heap::is_installed() {
         return None;
     }
@@ -357,7 +363,7 @@ fn start_sampling(config: &Config, target: &Target, proc: &Path) -> Option<Arc<P
     let mut options = SamplingOptions::every(allocations.sample_interval);
     options.max_live_samples = allocations.max_live_samples;
     heap::sample(options);
-    Some(Profiler::new(config, proc))
+    Some(Profiler::of_session(config, proc, session))
 }
 
 fn sampler_options(config: &Config, target: Target, roots: Roots) -> SamplerOptions {

@@ -278,8 +278,8 @@ metrics! {
     EXPORTER_OTLP_REJECTED_POINTS = "memory.exporter.otlp_rejected_points", Kind::Counter, Unit::Count("point"), [], Exporter, Exporter,
         "Data points that the OTLP receiver said it rejected",
         "OTLP push";
-    EXPORTER_HISTORY_FAILURES = "memory.exporter.history_failures", Kind::Counter, Unit::Count("moment"), [], Exporter, Exporter,
-        "Moments that could not be written to the history on disk",
+    EXPORTER_HISTORY_FAILURES = "memory.exporter.history_failures", Kind::Counter, Unit::Count("write"), [], Exporter, Exporter,
+        "Moments, alerts, leak suspects and profiles that could not be written to the history on disk; what follows them is tried anew",
         "history.directory";
     EXPORTER_NOTIFICATIONS = "memory.exporter.notifications", Kind::Counter, Unit::Count("message"), [CHANNEL, DELIVERY], Exporter, Exporter,
         "Messages on alerts by channel: sent ones were taken, failed are the attempts after which they were not, dropped ones were given up",

@@ -65,7 +65,7 @@ pub struct OwnReading {
     pub otlp_failures: u64,
     /// Data points that the receiver rejected.
     pub otlp_rejected_points: u64,
-    /// Moments that could not be written to disk.
+    /// Writes to the history on disk that failed.
     pub history_failures: u64,
 }
 
@@ -85,7 +85,7 @@ impl OwnStats {
         self.profiles_bytes.store(bytes, Ordering::Relaxed);
     }
 
-    /// A moment could not be written to disk.
+    /// Something that was to survive could not be written to disk.
     pub fn history_failed(&self) {
         self.history_failures.fetch_add(1, Ordering::Relaxed);
     }
