@@ -222,7 +222,11 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 #[cfg(test)]
+pub(crate) mod victim;
+
+#[cfg(test)]
 mod tests {
+    use super::victim::logged;
     use super::*;
 
     const FILE: &str = "file";
@@ -241,28 +245,6 @@ mod tests {
 
     fn read(directory: &Path) -> String {
         fs::read_to_string(directory.join("texts").join(FILE)).unwrap()
-    }
-
-    /// What `work` writes to the log.
-    fn logged(work: impl FnOnce()) -> String {
-        #[derive(Clone, Default)]
-        struct Lines(Arc<Mutex<Vec<u8>>>);
-        impl io::Write for Lines {
-            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-                lock(&self.0).write(bytes)
-            }
-            fn flush(&mut self) -> io::Result<()> {
-                Ok(())
-            }
-        }
-        let lines = Lines::default();
-        let writer = lines.clone();
-        let subscriber = tracing_subscriber::fmt()
-            .with_ansi(false)
-            .with_writer(move || writer.clone())
-            .finish();
-        tracing::subscriber::with_default(subscriber, work);
-        String::from_utf8(lock(&lines.0).clone()).unwrap()
     }
 
     #[test]

@@ -19,6 +19,8 @@ use super::report::EarlierSession;
 const WHAT: &str = "leaks";
 /// Ends the name of a session's file.
 const EXTENSION: &str = ".json";
+/// Length of the time that begins a name.
+const TIME_LENGTH: usize = "0000-00-00T000000Z".len();
 /// Most sessions that are kept, this one included.
 const MOST_SESSIONS: usize = 20;
 /// Most bytes of one session: of some fifty suspects with their stacks. Of more, what is worth least is left out.
@@ -149,7 +151,7 @@ impl Directory {
     fn make_room(&self, now: SystemTime, own_bytes: u64) -> io::Result<()> {
         let earlier = self.earlier()?.into_iter().filter_map(|name| {
             let metadata = fs::symlink_metadata(self.path.join(&name)).ok()?;
-            Some((name, metadata))
+            metadata.is_file().then_some((name, metadata))
         });
         let mut earlier: Vec<_> = earlier.collect();
         let mut bytes: u64 = earlier.iter().map(|(_, metadata)| metadata.len()).sum();
@@ -183,7 +185,11 @@ impl Directory {
     fn earlier(&self) -> io::Result<Vec<String>> {
         let mut names = self.names()?;
         names.retain(|name| is_session(name) && *name != self.own);
-        names.sort_unstable();
+        // By time, and what has a number behind what has none.
+        names.sort_by(|a, b| {
+            let order = |name: &String| (name.get(..TIME_LENGTH).map(str::to_owned), name.len());
+            (order(a), a).cmp(&(order(b), b))
+        });
         Ok(names)
     }
 
