@@ -1,30 +1,8 @@
 //! What a session found, as it is kept for those that come after it.
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
-use super::{ClosedView, LeakReport, SuspectView, moment};
-
-/// What an earlier session found.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-pub(in crate::watch) struct EarlierSession {
-    /// That session.
-    pub(in crate::watch) session_id: String,
-    /// When this was written last: a suspect that is open here was seen then.
-    #[schemars(with = "String", extend("format" = "date-time"))]
-    #[serde(with = "moment")]
-    pub(in crate::watch) last_written: u64,
-    /// When its detector began to look.
-    #[schemars(with = "String", extend("format" = "date-time"))]
-    #[serde(with = "moment")]
-    pub(super) observed_since: u64,
-    /// Suspects that it opened. Of many, not all are kept.
-    pub(super) opened: u64,
-    /// Those that were open at the end, the worst first, as they stood then.
-    pub(super) suspects: Vec<SuspectView>,
-    /// Those that were none any more by then.
-    pub(super) closed: Vec<ClosedView>,
-}
+use super::{EarlierSession, LeakReport};
 
 impl EarlierSession {
     /// What a session has found until now.

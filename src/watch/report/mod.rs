@@ -17,7 +17,6 @@ use crate::catalog::SEVERITIES;
 
 use super::line::{LineView, Stacks};
 
-pub(super) use earlier::EarlierSession;
 use moment::rfc3339;
 
 const MB: f64 = 1_048_576.0;
@@ -55,6 +54,27 @@ pub(crate) struct LeakReport {
     /// near the memory limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     earlier_sessions: Option<Vec<EarlierSession>>,
+}
+
+/// What an earlier session found.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub(super) struct EarlierSession {
+    /// That session.
+    pub(super) session_id: String,
+    /// When this was written last: a suspect that is open here was seen then.
+    #[schemars(with = "String", extend("format" = "date-time"))]
+    #[serde(with = "moment")]
+    pub(super) last_written: u64,
+    /// When its detector began to look.
+    #[schemars(with = "String", extend("format" = "date-time"))]
+    #[serde(with = "moment")]
+    observed_since: u64,
+    /// Suspects that it opened. Of many, not all are kept.
+    opened: u64,
+    /// Those that were open at the end, the worst first, as they stood then.
+    suspects: Vec<SuspectView>,
+    /// Those that were none any more by then.
+    closed: Vec<ClosedView>,
 }
 
 /// An open suspect.
