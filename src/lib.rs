@@ -245,7 +245,7 @@
 //! | 4 | [`analysis`] | derive: trend, verdict, health, allocations, leaks; pure functions, whose time comes from the snapshots |
 //! | 3 | [`snapshot`] | freeze: all readings of one moment, and the moments one after another |
 //! | 2 | [`collector`], [`profile`] | read: numbers (heap, samples, jemalloc, process, control group); call sites (pprof, flame graphs, symbols) |
-//! | 1 | [`heap`], `client` | instrument: the allocator wrapper, sampling, stacks; all `unsafe` but some calls of jemalloc's is here. Speak: one request goes out |
+//! | 1 | [`heap`], `client`, `disk` | instrument: the allocator wrapper, sampling, stacks; all `unsafe` but some calls of jemalloc's is here. Speak: one request goes out. Leave: what outlives the process |
 //! | 0 | [`catalog`], [`config`] | name and tune: every metric and alert defined once, every knob |
 //!
 //! A `mod.rs` of more than a few files begins with a table of them. A package that could be replaced is named behind its *door* only, one
@@ -312,8 +312,9 @@ struct Readme;
 pub mod catalog;
 pub mod config;
 
-// Floor 1: instrument, and speak.
+// Floor 1: instrument, speak, and keep.
 mod client;
+mod disk;
 pub mod heap;
 
 // Floor 2: read.

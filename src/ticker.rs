@@ -10,7 +10,7 @@ use crate::alert::AlertManager;
 use crate::catalog::{AlertDef, Condition, Over};
 use crate::heap;
 use crate::profile::{Asker, Profiler};
-use crate::snapshot::Recorder;
+use crate::snapshot::{OwnStats, Recorder};
 use crate::watch::{Guard, LeakWatch, Most};
 
 /// How often the limit is looked at while the process is not far from it.
@@ -54,7 +54,7 @@ impl Ticker {
         self.recorder.tick();
         let mut reserved = self.leaks.reserved_bytes();
         if let Some(profiler) = &self.profiler {
-            look(profiler);
+            look(profiler, self.recorder.own());
             reserved = reserved.saturating_add(profiler.reserved_bytes());
         }
         if let Some(alerts) = &self.alerts {
@@ -83,7 +83,12 @@ impl Ticker {
                     alerts.observe(&snapshot, &|def, component| {
                         leaks.culprit(component, most(def), snapshot.time)
                     });
-                    alerts.keep();
+                    if !alerts.keep() {
+                        recorder.own().history_failed();
+                    }
+                }
+                if !look.keep() {
+                    recorder.own().history_failed();
                 }
                 // Until here nobody else begins: alerts must see one moment after the other.
                 drop(look);
@@ -133,13 +138,18 @@ fn most(def: &AlertDef) -> Most {
 }
 
 /// Notes where the call sites stand, and begins what is due and takes long on a thread that may take it.
-fn look(profiler: &Arc<Profiler>) {
+fn look(profiler: &Arc<Profiler>, own: &Arc<OwnStats>) {
     heap::refresh_modules();
     profiler.tick();
     let now = SystemTime::now();
     if profiler.is_due(now)
         && let Ok(build) = profiler.begin(Asker::Ticker)
     {
-        spawn_blocking(move || heap::apart(|| build.work(now)));
+        let own = Arc::clone(own);
+        spawn_blocking(move || {
+            if !heap::apart(|| build.work(now)) {
+                own.history_failed();
+            }
+        });
     }
 }

@@ -29,6 +29,7 @@ web: {listen_address: [127.0.0.1:0]}
 sampling: {interval: 1s}
 allocations: {sample_interval: 16KiB}
 leaks: {warm_up: 2s, window: 10s, close_after: 8s, recording: {file: RECORDING}}
+history: {directory: HISTORY}
 ";
 const STEP: Duration = Duration::from_millis(20);
 /// Longest until a condition holds: more than the two or three windows that it takes.
@@ -84,9 +85,12 @@ fn serve(stop: &AtomicBool) {
 fn one_line_leaks_and_the_others_do_not() {
     let folder = tempfile::tempdir().unwrap();
     let recording = folder.path().join("leaks.gz");
-    let config = CONFIG.replace("RECORDING", recording.to_str().unwrap());
+    let history = folder.path().join("history");
+    let config = CONFIG
+        .replace("RECORDING", recording.to_str().unwrap())
+        .replace("HISTORY", history.to_str().unwrap());
     let config = Config::load(Profile::Production, &config, []).unwrap();
-    let exporter = Exporter::start(config).unwrap();
+    let exporter = Exporter::start(config.clone()).unwrap();
     let address = exporter.addresses()[0];
     let stop = AtomicBool::new(false);
     thread::scope(|scope| {
@@ -98,6 +102,7 @@ fn one_line_leaks_and_the_others_do_not() {
         }
     });
     let last = json(address, "/metrics/memory/leaks");
+    assert_eq!(last["earlier_sessions"], Value::Array(Vec::new()));
     exporter.stop();
 
     // What was recorded gives the same answer.
@@ -110,6 +115,22 @@ fn one_line_leaks_and_the_others_do_not() {
     let analysed: Value = serde_json::from_slice(&analysed.stdout).unwrap();
     assert_eq!(analysed["opened"], last["opened"]);
     assert_eq!(analysed["closed"], last["closed"]);
+
+    // The next process knows what this one found.
+    let exporter = Exporter::start(config).unwrap();
+    let next = json(exporter.addresses()[0], "/metrics/memory/leaks");
+    exporter.stop();
+    let [earlier] = &next["earlier_sessions"].as_array().unwrap()[..] else {
+        panic!("{next:#}");
+    };
+    assert_ne!(next["session_id"], last["session_id"]);
+    for key in ["session_id", "opened", "closed"] {
+        assert_eq!(earlier[key], last[key], "{key}");
+    }
+    assert!(
+        !earlier["closed"].as_array().unwrap().is_empty(),
+        "{earlier:#}"
+    );
 }
 
 #[test]

@@ -153,10 +153,11 @@ impl AlertManager {
         self.tell(state, snapshot.time);
     }
 
-    /// Writes what is to survive the process to disk, where there is a place for it and anything has changed. Takes some milliseconds.
-    pub(crate) fn keep(&self) {
+    /// Writes what is to survive the process to disk, where there is a place for it and anything has changed; says whether it is there. Takes
+    /// some milliseconds.
+    pub(crate) fn keep(&self) -> bool {
         let Some(store) = &self.store else {
-            return;
+            return true;
         };
         let is_kept = store.write(|| {
             let state = &mut *self.state();
@@ -175,6 +176,7 @@ impl AlertManager {
         if !is_kept {
             self.state().is_changed = true;
         }
+        is_kept
     }
 
     /// Writes what is to survive, and lets go of where that stands.

@@ -1,7 +1,7 @@
 //! What survives the process: alerts, acknowledgements, silences, in one file of `history.directory`.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write as _};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
@@ -10,17 +10,17 @@ use serde::{Deserialize, Serialize};
 
 use crate::analysis::Culprit;
 use crate::catalog::ALERTS;
+use crate::disk::{self, Claim, Trouble};
 
 use super::silence::Silence;
 use super::state::{Acknowledgement, Alert};
 
 /// The file, written anew each time under another name first.
 const FILE: &str = "alerts.json";
-const NEW_FILE: &str = "alerts.json.new";
 /// What could not be read is kept under this name, so that nothing is lost.
 const UNREADABLE_FILE: &str = "alerts.json.unreadable";
-/// Locked while a process writes here.
-const LOCK_FILE: &str = "alerts.lock";
+/// What is claimed here.
+const WHAT: &str = "alerts";
 
 /// What is kept.
 #[derive(Debug, Clone, Default)]
@@ -43,10 +43,9 @@ pub(super) struct Store {
 /// Locked while it writes.
 #[derive(Debug)]
 struct Writer {
-    /// Whether the last attempt failed, which is told once.
-    is_failing: bool,
-    /// Unlocked when the process ends, however it ends; none once the store was closed.
-    lock: Option<File>,
+    trouble: Trouble,
+    /// None once the store was closed.
+    claim: Option<Claim>,
 }
 
 /// The file, as it is written.
@@ -78,7 +77,7 @@ struct Kept {
 impl Store {
     /// Opens a directory, made if there is none, and reads what is there. What goes wrong is logged: alerts are worth more than their history.
     pub(super) fn open(directory: &Path) -> Option<(Self, Remembered)> {
-        match Self::lock(directory) {
+        match Self::claim(directory) {
             Ok(store) => {
                 let remembered = store.read();
                 Some((store, remembered))
@@ -91,22 +90,12 @@ impl Store {
         }
     }
 
-    fn lock(directory: &Path) -> io::Result<Self> {
-        fs::create_dir_all(directory)?;
-        let mut options = OpenOptions::new();
-        options.write(true).create(true).truncate(false);
-        let lock = options.open(directory.join(LOCK_FILE))?;
-        lock.try_lock().map_err(|error| match error {
-            fs::TryLockError::WouldBlock => {
-                io::Error::other("another process keeps its alerts there")
-            }
-            fs::TryLockError::Error(error) => error,
-        })?;
+    fn claim(directory: &Path) -> io::Result<Self> {
         Ok(Self {
             directory: directory.to_owned(),
             writer: Mutex::new(Writer {
-                is_failing: false,
-                lock: Some(lock),
+                trouble: Trouble::default(),
+                claim: Some(Claim::take(directory, WHAT)?),
             }),
         })
     }
@@ -136,24 +125,19 @@ impl Store {
     /// before.
     pub(super) fn write(&self, ask: impl FnOnce() -> Option<Remembered>) -> bool {
         let writer = &mut *self.writer();
-        if writer.lock.is_none() {
+        if writer.claim.is_none() {
             return true;
         }
         let Some(remembered) = ask() else {
             return true;
         };
         let written = self.replace(&Document::from(remembered));
-        if let (Err(error), false) = (&written, writer.is_failing) {
-            let directory = self.directory.display();
-            tracing::error!(%directory, %error, "alerts cannot be kept on disk, will go on trying");
-        }
-        writer.is_failing = written.is_err();
-        written.is_ok()
+        writer.trouble.note(WHAT, &self.directory, &written)
     }
 
     /// Lets go of the directory, after what is under way: another may open it.
     pub(super) fn close(&self) {
-        self.writer().lock = None;
+        self.writer().claim = None;
     }
 
     fn writer(&self) -> MutexGuard<'_, Writer> {
@@ -161,17 +145,7 @@ impl Store {
     }
 
     fn replace(&self, document: &Document) -> io::Result<()> {
-        let new = self.directory.join(NEW_FILE);
-        let mut options = OpenOptions::new();
-        options.write(true).create(true).truncate(true);
-        // It names places in the program.
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let mut file = options.open(&new)?;
-        file.write_all(&serde_json::to_vec(document)?)?;
-        file.sync_all()?;
-        fs::rename(&new, self.directory.join(FILE))?;
-        File::open(&self.directory)?.sync_all()
+        disk::replace(&self.directory, FILE, &serde_json::to_vec(document)?)
     }
 }
 

@@ -278,8 +278,8 @@ metrics! {
     EXPORTER_OTLP_REJECTED_POINTS = "memory.exporter.otlp_rejected_points", Kind::Counter, Unit::Count("point"), [], Exporter, Exporter,
         "Data points that the OTLP receiver said it rejected",
         "OTLP push";
-    EXPORTER_HISTORY_FAILURES = "memory.exporter.history_failures", Kind::Counter, Unit::Count("moment"), [], Exporter, Exporter,
-        "Moments that could not be written to the history on disk",
+    EXPORTER_HISTORY_FAILURES = "memory.exporter.history_failures", Kind::Counter, Unit::Count("write"), [], Exporter, Exporter,
+        "Moments, alerts, leak suspects and profiles that could not be written to the history on disk; what follows them is tried anew",
         "history.directory";
     EXPORTER_CONFIG_LAST_RELOAD_SUCCESSFUL = "memory.exporter.config_last_reload_successful", Kind::Gauge, Unit::None, [], Exporter, Exporter,
         "1 when the configuration in force is the one that was read last, 0 when that one was wrong",

@@ -239,6 +239,7 @@ impl Config {
                 flamegraphs: profiles.get("flamegraphs"),
                 interval: profiles.within("interval", SECOND..=DAY),
                 keep: profiles.within("keep", 1..=1000),
+                max_bytes: profiles.within("max_bytes", 1 << 20..=1 << 40),
             }),
             limits: root.section("limits", |limits| Limits {
                 memory: limits.get("memory"),

@@ -88,6 +88,7 @@ pub struct Profiles {
     pub flamegraphs: Flamegraphs,
     pub interval: Duration,
     pub keep: usize,
+    pub max_bytes: u64,
 }
 
 /// Section `limits`.

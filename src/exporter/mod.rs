@@ -158,7 +158,7 @@ impl Builder {
             .name("memory-exporter".to_owned())
             .spawn(move || {
                 let _own = OWN.enter();
-                let recorder = Arc::clone(&base.recorder);
+                let (recorder, leaks) = (Arc::clone(&base.recorder), Arc::clone(&base.leaks));
                 recorder.own().claim_thread();
                 // Nobody waits any more if `start` was unwound meanwhile.
                 let _ = ready.send(());
@@ -167,6 +167,7 @@ impl Builder {
                     running.until(stopped(stopping), asked).await;
                 });
                 recorder.close();
+                leaks.close();
             })
             .map_err(Error::thread)?;
         // From here on the thread's cost is known, so that the first scrape has it.

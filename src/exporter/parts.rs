@@ -43,7 +43,7 @@ impl Base {
         let session = Session::start();
         let profiler = (target == Target::Own && heap::is_installed()).then(|| {
             sample(config);
-            Profiler::new(config, &roots.proc)
+            Profiler::of_session(config, &roots.proc, &session.id)
         });
         let options = SamplerOptions {
             target: target.clone(),
@@ -52,7 +52,7 @@ impl Base {
             limit: config.limits.memory.given(),
         };
         let history = History::new(config.sampling.max_samples, config.history.retention);
-        let leaks = Arc::new(LeakWatch::new(&config.leaks, profiler.clone(), &session.id));
+        let leaks = Arc::new(LeakWatch::new(config, profiler.clone(), &session.id));
         let found = Arc::clone(&leaks);
         let archive = Archive::of(&config.history).map(Arc::new);
         let recorder =
@@ -108,12 +108,11 @@ impl Parts {
         {
             base.recorder.rebound(new);
         }
-        if old.leaks != new.leaks {
-            base.leaks
-                .reconfigure(&old.leaks, &new.leaks, &base.session.id);
+        if (&old.leaks, &old.history) != (&new.leaks, &new.history) {
+            base.leaks.reconfigure(old, new);
         }
         if let Some(profiler) = &base.profiler {
-            profiler.reconfigure(&new.profiles);
+            profiler.reconfigure(new);
             let sampling = |config: &Config| {
                 let allocations = &config.allocations;
                 (allocations.sample_interval, allocations.max_live_samples)

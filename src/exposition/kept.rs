@@ -1,4 +1,4 @@
-//! Profiles that are kept: in memory, and on disk from before the last restart.
+//! Profiles that are kept: in memory and on disk, those of earlier sessions among them.
 
 use std::io;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use warp::http::StatusCode;
 use warp::reply::Response;
 
 use crate::profile::evidence::Kept;
-use crate::profile::{DecodeError, Decoded, Folded, Frames, SampleType, Stored, decode};
+use crate::profile::{DecodeError, Decoded, Folded, Frames, Profiler, SampleType, Stored, decode};
 use crate::watch::Guard;
 
 use super::graphs::{Form, Graph, document, download, written};
@@ -85,7 +85,7 @@ pub(super) async fn profiles(api: Arc<Api>, query: String) -> Result<Response, A
     let mut listed: Vec<(SystemTime, ProfileView)> = profiler(&api)?
         .stored()
         .into_iter()
-        .map(|stored| (stored.time, ProfileView::stored(stored, &api.session.id)))
+        .map(|stored| (stored.time, ProfileView::stored(stored)))
         .collect();
     if let Some(guard) = &api.watched.guard {
         let kept = guard.kept().into_iter();
@@ -120,7 +120,7 @@ pub(super) async fn profile(
     let value = choice(&parameters, "type", &TYPES)?.unwrap_or(SampleType::InuseSpace);
     let profiler = profiler(&api)?;
     let Some(form) = form else {
-        let leaks = read(&api, &id, Guard::leaks).await?.ok_or_else(|| {
+        let leaks = evidence(&api, &id, Guard::leaks).await?.ok_or_else(|| {
             let help = "GET /metrics/memory/profiles says which profiles have one";
             ApiError::new(
                 StatusCode::NOT_FOUND,
@@ -131,14 +131,9 @@ pub(super) async fn profile(
         return Ok(document(leaks, "application/json"));
     };
     let frames = frames(&parameters, form)?;
-    let found = match profiler.stored_as(&id) {
-        Some(stored) => Some(Found {
-            time: stored.time,
-            period: stored.period,
-            session: api.session.id.clone(),
-            pprof: stored.pprof,
-        }),
-        None => on_disk(&api, &id).await?,
+    let found = match stored(profiler, &id).await? {
+        Some(found) => Some(found),
+        None => captured(&api, &id).await?,
     };
     let found = found.ok_or_else(|| {
         let help = "GET /metrics/memory/profiles lists those that are kept";
@@ -167,12 +162,23 @@ pub(super) async fn profile(
     Ok(written(body, form, &id))
 }
 
-async fn on_disk(api: &Arc<Api>, id: &str) -> Result<Option<Found>, ApiError> {
+async fn stored(profiler: &Arc<Profiler>, id: &str) -> Result<Option<Found>, ApiError> {
+    let (profiler, id) = (Arc::clone(profiler), id.to_owned());
+    let found = read(move || profiler.stored_as(&id)).await?;
+    Ok(found.map(|(stored, pprof)| Found {
+        time: stored.time,
+        period: stored.period,
+        session: stored.session_id,
+        pprof,
+    }))
+}
+
+async fn captured(api: &Arc<Api>, id: &str) -> Result<Option<Found>, ApiError> {
     let kept = api.watched.guard.iter().flat_map(|guard| guard.kept());
     let Some(kept) = kept.into_iter().find(|kept| kept.id.as_str() == id) else {
         return Ok(None);
     };
-    let pprof = read(api, id, Guard::profile).await?;
+    let pprof = evidence(api, id, Guard::profile).await?;
     Ok(pprof.map(|pprof| Found {
         time: kept.metadata.time,
         period: kept.metadata.sample_interval,
@@ -181,8 +187,8 @@ async fn on_disk(api: &Arc<Api>, id: &str) -> Result<Option<Found>, ApiError> {
     }))
 }
 
-/// Reads a file of a kept piece, off the threads that answer.
-async fn read(
+/// A file of what was captured near the limit.
+async fn evidence(
     api: &Arc<Api>,
     id: &str,
     what: fn(&Guard, &str) -> io::Result<Option<Vec<u8>>>,
@@ -191,24 +197,31 @@ async fn read(
         return Ok(None);
     };
     let id = id.to_owned();
-    let read = spawn_blocking(move || what(&guard, &id)).await;
+    read(move || what(&guard, &id)).await
+}
+
+/// Reads the disk, off the threads that answer.
+async fn read<T: Send + 'static>(
+    read: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> Result<T, ApiError> {
+    let read = spawn_blocking(read).await;
     let read = read.unwrap_or_else(|error| Err(io::Error::other(error)));
     read.map_err(|error| {
-        tracing::error!(%error, "kept evidence cannot be read");
+        tracing::error!(%error, "kept profile or its leak report cannot be read");
         internal()
     })
 }
 
 impl ProfileView {
-    fn stored(stored: Stored, session: &str) -> Self {
+    fn stored(stored: Stored) -> Self {
         let pprof = link(&stored.id);
         Self {
             timestamp: timestamp(stored.time),
-            session_id: session.to_owned(),
-            trigger: stored.trigger.as_str().to_owned(),
+            session_id: stored.session_id,
+            trigger: stored.trigger,
             sample_interval_bytes: stored.period,
             live_bytes: stored.live_bytes,
-            size_bytes: stored.pprof.len() as u64,
+            size_bytes: stored.size_bytes,
             has_symbols: true,
             limit: None,
             flamegraph: format!("{pprof}?format=svg"),
@@ -230,9 +243,9 @@ impl ProfileView {
             live_bytes: metadata.live_bytes,
             size_bytes: metadata.profile_bytes,
             has_symbols: metadata.has_symbols,
-            limit: Some(LimitView {
-                used_bytes: metadata.used_bytes,
-                limit_bytes: metadata.limit_bytes,
+            limit: metadata.usage.map(|usage| LimitView {
+                used_bytes: usage.used_bytes,
+                limit_bytes: usage.limit_bytes,
             }),
             flamegraph: format!("{pprof}?format=svg"),
             leaks: metadata

@@ -21,9 +21,9 @@ pub(super) async fn leaks(api: Arc<Api>, query: String) -> Result<Response, ApiE
     let unnamed = elsewhere(move || look.unnamed()).await?;
     let report = match &api.watched.profiler {
         Some(profiler) if !unnamed.is_empty() => {
-            build(profiler, move |build| leaks.report(Some(build))).await?
+            build(profiler, move |build| leaks.whole_report(Some(build))).await?
         }
-        _ => elsewhere(move || leaks.report(None)).await?,
+        _ => elsewhere(move || leaks.whole_report(None)).await?,
     };
     Ok(answer(
         &api.session,

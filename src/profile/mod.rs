@@ -12,8 +12,8 @@
 //! | `folded.rs` | folded stacks |
 //! | `flamegraph/` | flame graphs as SVG |
 //! | `profiler.rs` | the one who builds profiles, one at a time |
-//! | `evidence/` | profiles on disk that survive the kill |
-//! | `store.rs` | the profiles that are kept |
+//! | `evidence/` | pieces of evidence on disk that survive the kill |
+//! | `store.rs` | the profiles that are kept, on disk or in memory |
 
 mod capture;
 mod elf;

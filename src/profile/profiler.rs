@@ -1,5 +1,6 @@
 //! The one who builds profiles. Symbols take memory and time, so one profile is built at a time; who comes meanwhile is told so.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -9,7 +10,7 @@ use crate::heap::{self, CallSite};
 
 use super::levels::{Levels, Moment};
 use super::owners::Owners;
-use super::store::{Store, Stored, Trigger};
+use super::store::{New, Store, Stored, Trigger};
 use super::{Folded, Frames, Profile, SampleType, Symbolizer, Symbols, encode};
 
 /// Stands at the root of a stack whose outer end is missing.
@@ -25,7 +26,7 @@ pub struct Profiler {
     building: Mutex<Option<Asker>>,
     levels: Mutex<Levels>,
     owners: Mutex<(Owners, Schedule)>,
-    store: Mutex<Store>,
+    store: Store,
     /// How often a profile is kept; `None` = only when asked.
     continuous: Mutex<Option<Duration>>,
     started: SystemTime,
@@ -48,8 +49,18 @@ struct Schedule {
 }
 
 impl Profiler {
-    /// A profiler of this process, with procfs at `proc`.
+    /// A profiler of this process, with procfs at `proc`. What it keeps is kept in memory.
     pub fn new(config: &Config, proc: &Path) -> Arc<Self> {
+        Self::of(config, proc, None)
+    }
+
+    /// That of a session: what it keeps survives the process where `history.directory` says so, and what those before it kept is there.
+    /// Blocks on the disk.
+    pub(crate) fn of_session(config: &Config, proc: &Path, session_id: &str) -> Arc<Self> {
+        Self::of(config, proc, Some(session_id))
+    }
+
+    fn of(config: &Config, proc: &Path, session_id: Option<&str>) -> Arc<Self> {
         let allocations = &config.allocations;
         let owners = Owners::new(allocations.components.clone(), allocations.max_components);
         let schedule = Schedule {
@@ -61,16 +72,16 @@ impl Profiler {
             building: Mutex::default(),
             levels: Mutex::default(),
             owners: Mutex::new((owners, schedule)),
-            store: Mutex::new(Store::new(config.profiles.keep)),
+            store: Store::new(config, session_id),
             continuous: Mutex::new(continuous(&config.profiles)),
             started: SystemTime::now(),
         })
     }
 
     /// From now on profiles are kept as this says.
-    pub(crate) fn reconfigure(&self, config: &Profiles) {
-        *lock(&self.continuous) = continuous(config);
-        lock(&self.store).set_most(config.keep);
+    pub(crate) fn reconfigure(&self, config: &Config) {
+        *lock(&self.continuous) = continuous(&config.profiles);
+        self.store.rebound(config);
     }
 
     /// Permission to build.
@@ -100,19 +111,27 @@ impl Profiler {
         lock(&self.levels).before(now, age).cloned()
     }
 
-    /// The kept profiles, newest first.
+    /// The kept profiles, those of sessions before this one too, in no order.
     pub fn stored(&self) -> Vec<Stored> {
-        lock(&self.store).all()
+        self.store.all()
     }
 
-    /// A kept profile.
-    pub fn stored_as(&self, id: &str) -> Option<Stored> {
-        lock(&self.store).get(id)
+    /// A kept profile, gzipped and in pprof's format, with symbols. May read the disk.
+    ///
+    /// # Errors
+    /// It cannot be read, or is no longer as long as it was written.
+    pub fn stored_as(&self, id: &str) -> io::Result<Option<(Stored, Arc<[u8]>)>> {
+        self.store.read(id)
+    }
+
+    /// Lets go of the profiles on disk: another may open them.
+    pub(crate) fn close(&self) {
+        self.store.close();
     }
 
     /// Bytes that levels and kept profiles take.
     pub fn reserved_bytes(&self) -> u64 {
-        (lock(&self.levels).bytes() + lock(&self.store).bytes()) as u64
+        (lock(&self.levels).bytes() + self.store.bytes()) as u64
     }
 
     /// Notes the levels of all call sites. Only the ticker calls this.
@@ -122,13 +141,14 @@ impl Profiler {
 
     /// What should be done off the ticker now: takes long.
     pub fn is_due(&self, now: SystemTime) -> bool {
-        self.is_storing_due(now) || self.is_attributing_due(now)
+        self.is_storing_due(now)
+            || self.is_attributing_due(now)
+            || self.store.is_forgetting_due(now)
     }
 
     fn is_storing_due(&self, now: SystemTime) -> bool {
         let continuous = *lock(&self.continuous);
-        continuous
-            .is_some_and(|interval| lock(&self.store).age(now).is_none_or(|age| age >= interval))
+        continuous.is_some_and(|interval| self.store.age(now).is_none_or(|age| age >= interval))
     }
 
     fn is_attributing_due(&self, now: SystemTime) -> bool {
@@ -191,8 +211,8 @@ impl Build {
         owners.0.places(sites, |addresses| self.symbols(addresses))
     }
 
-    /// Does what [`Profiler::is_due`] says.
-    pub fn work(&self, now: SystemTime) {
+    /// Does what [`Profiler::is_due`] says; says whether all that was to be written to disk is there.
+    pub fn work(&self, now: SystemTime) -> bool {
         if self.profiler.is_attributing_due(now) {
             self.attribute();
             let schedule = &mut lock(&self.profiler.owners).1;
@@ -200,22 +220,22 @@ impl Build {
             schedule.wait = (schedule.wait * 2).min(LONGEST_WAIT);
         }
         if self.profiler.is_storing_due(now) {
-            self.store(Trigger::Continuous);
+            return self.store(Trigger::Continuous);
         }
+        !self.profiler.store.is_forgetting_due(now) || self.profiler.store.forget(now)
     }
 
-    /// Keeps a profile of now.
-    pub fn store(&self, trigger: Trigger) {
+    /// Keeps a profile of now; says whether it was written to disk, if it was to be.
+    pub fn store(&self, trigger: Trigger) -> bool {
         let profile = Profile::now();
-        let stored = Stored {
-            id: String::new(),
+        let new = New {
             time: profile.time,
             trigger,
             period: profile.period,
             live_bytes: profile.live_bytes(),
             pprof: self.pprof(&profile, SampleType::InuseSpace).into(),
         };
-        lock(&self.profiler.store).keep(stored);
+        self.profiler.store.keep(new)
     }
 }
 

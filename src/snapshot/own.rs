@@ -69,7 +69,7 @@ pub struct OwnReading {
     pub otlp_failures: u64,
     /// Data points that the receiver rejected.
     pub otlp_rejected_points: u64,
-    /// Moments that could not be written to disk.
+    /// Writes to the history on disk that failed.
     pub history_failures: u64,
     /// Whether the configuration in force is the one that was read last.
     pub is_config_current: bool,
@@ -93,7 +93,7 @@ impl OwnStats {
         self.profiles_bytes.store(bytes, Ordering::Relaxed);
     }
 
-    /// A moment could not be written to disk.
+    /// Something that was to survive could not be written to disk.
     pub fn history_failed(&self) {
         self.history_failures.fetch_add(1, Ordering::Relaxed);
     }

@@ -7,7 +7,9 @@ use std::time::SystemTime;
 
 use crate::config::EvidenceConfig;
 use crate::heap;
-use crate::profile::evidence::{Decision, Evidence, EvidenceStore, Kept, Options, Tick, Watch};
+use crate::profile::evidence::{
+    Decision, Evidence, EvidenceStore, Kept, Options, Tick, Usage, Watch,
+};
 use crate::profile::{Asker, Profile, Profiler, SampleType};
 use crate::snapshot::MemoryLimit;
 
@@ -123,8 +125,10 @@ impl Guard {
         let id = self.store.keep(&Evidence {
             time: profile.time,
             trigger: TRIGGER,
-            used_bytes: due.used,
-            limit_bytes: due.limit,
+            usage: Some(Usage {
+                used_bytes: due.used,
+                limit_bytes: due.limit,
+            }),
             live_bytes: profile.live_bytes(),
             sample_interval: profile.period,
             has_symbols: due.with_symbols,

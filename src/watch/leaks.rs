@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::analysis::leak::{Change, LeakDetector, Observation, Severity, Suspect};
-use crate::config::Leaks;
+use crate::config::{Config, Leaks};
 use crate::heap::{self, CallSite, UNATTRIBUTED};
 use crate::profile::{Asker, Build, Profiler};
 use crate::snapshot::{LeakReading, Point};
@@ -15,7 +16,8 @@ use super::frames::readable;
 use super::line::Stacks;
 use super::observe::Observer;
 use super::recording::Recording;
-use super::report::{LeakReport, MOST_STACKS};
+use super::report::{EarlierSession, LeakReport, MOST_STACKS};
+use super::sessions::Sessions;
 
 const MB: f64 = 1_048_576.0;
 
@@ -29,6 +31,8 @@ pub(crate) struct LeakWatch {
     pub(super) names: Mutex<Stacks>,
     pub(super) answers: Mutex<Answers>,
     reading: Mutex<LeakReading>,
+    session_id: String,
+    sessions: Option<Sessions>,
     is_looking: AtomicBool,
     reserved: AtomicU64,
 }
@@ -41,8 +45,11 @@ pub(super) struct State {
 }
 
 impl LeakWatch {
-    /// A watch that has seen nothing yet. Without a profiler, only the process as a whole is looked at.
-    pub(crate) fn new(config: &Leaks, profiler: Option<Arc<Profiler>>, session: &str) -> Self {
+    /// A watch that has seen nothing yet. Without a profiler, only the process as a whole is looked at. What it finds survives the process
+    /// where `history.directory` says so.
+    pub(crate) fn new(config: &Config, profiler: Option<Arc<Profiler>>, session: &str) -> Self {
+        let sessions = Sessions::of(&config.history, session);
+        let config = &config.leaks;
         let mut reading = LeakReading::default();
         reading.of(UNATTRIBUTED);
         let recording = record(config, session);
@@ -56,17 +63,22 @@ impl LeakWatch {
             names: Mutex::default(),
             answers: Mutex::default(),
             reading: Mutex::new(reading),
+            session_id: session.to_owned(),
+            sessions,
             is_looking: AtomicBool::new(false),
             reserved: AtomicU64::new(0),
         }
     }
 
     /// From now on other thresholds hold. A recording begins anew where it is to be another one. Waits while somebody looks.
-    pub(crate) fn reconfigure(&self, old: &Leaks, new: &Leaks, session: &str) {
+    pub(crate) fn reconfigure(&self, old: &Config, new: &Config) {
+        if let Some(sessions) = &self.sessions {
+            sessions.keep_for(new.history.retention);
+        }
         let state = &mut *lock(&self.state);
-        state.detector.set_thresholds(new.thresholds);
-        if new.recording != old.recording {
-            state.recording = record(new, session);
+        state.detector.set_thresholds(new.leaks.thresholds);
+        if new.leaks.recording != old.leaks.recording {
+            state.recording = record(&new.leaks, &self.session_id);
         }
     }
 
@@ -91,7 +103,7 @@ impl LeakWatch {
         let bytes = |level: Option<crate::snapshot::Level>| level.map(|level| level.mean as u64);
         let (heap_bytes, rss_bytes) = (bytes(moment.heap), bytes(moment.rss));
         let whole = Observation {
-            time: milliseconds(moment),
+            time: milliseconds(moment.time),
             heap_bytes,
             rss_bytes,
             ..Observation::default()
@@ -141,6 +153,38 @@ impl LeakWatch {
             self.name(build, &self.unnamed());
         }
         LeakReport::new(&lock(&self.state).detector, &lock(&self.names))
+    }
+
+    /// The same with what earlier sessions found. Reads the disk.
+    pub(crate) fn whole_report(&self, build: Option<&Build>) -> LeakReport {
+        let earlier = self
+            .sessions
+            .as_ref()
+            .map(|sessions| sessions.earlier(SystemTime::now()));
+        self.report(build).after(earlier.unwrap_or_default())
+    }
+
+    /// Writes what was found to disk, if that has changed; says whether it is there. `build` is as for a report.
+    fn keep(&self, build: Option<&Build>) -> bool {
+        let Some(sessions) = &self.sessions else {
+            return true;
+        };
+        let now = milliseconds(SystemTime::now());
+        let found = EarlierSession::of(self.report(build), &self.session_id, now);
+        // Of a session that found nothing there is no file.
+        found.is_empty() || sessions.write(found)
+    }
+
+    /// Writes what was found, and lets go of where that and the profiles stand.
+    pub(crate) fn close(&self) {
+        // Symbols are not read any more: that takes long.
+        self.keep(None);
+        if let Some(sessions) = &self.sessions {
+            sessions.close();
+        }
+        if let Some(profiler) = &self.profiler {
+            profiler.close();
+        }
     }
 
     fn name(&self, build: &Build, sites: &[u32]) {
@@ -271,6 +315,14 @@ impl Look {
     pub(crate) fn at(&self, moment: &Point) {
         self.0.look(moment);
     }
+
+    /// Writes what was found to disk, where there is a place for it and anything has changed; says whether it is there.
+    pub(crate) fn keep(&self) -> bool {
+        let watch = &*self.0;
+        let is_named = watch.sessions.is_none() || watch.unnamed().is_empty();
+        let build = (!is_named).then(|| watch.build()).flatten();
+        watch.keep(build.as_ref())
+    }
 }
 
 impl Drop for Look {
@@ -294,9 +346,9 @@ pub(super) fn stacks(build: &Build, wanted: &[u32]) -> Stacks {
     })
 }
 
-fn milliseconds(moment: &Point) -> u64 {
-    let since = moment.time.duration_since(std::time::UNIX_EPOCH);
-    u64::try_from(since.unwrap_or_default().as_millis()).unwrap_or(u64::MAX)
+fn milliseconds(time: SystemTime) -> u64 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// A poisoned lock means that some thread panicked while it held plain data, which is still plain data.

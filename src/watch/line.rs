@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::analysis::Frame;
 use crate::analysis::leak::{Part, Suspect};
@@ -17,7 +17,7 @@ const UNKNOWN: &str = "unknown";
 pub(crate) type Stacks = HashMap<u32, Arc<[Frame]>>;
 
 /// A line of code; unknown where symbols could not be read.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "Line")]
 pub(super) struct LineView {
     /// Its name; `unknown` where it could not be read.

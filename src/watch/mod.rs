@@ -6,6 +6,7 @@
 //! | `culprit.rs` | the call site that people are told to look at first |
 //! | `observe.rs` | all call sites at one moment |
 //! | `report/` | the leak report, and as text |
+//! | `sessions.rs` | what was found, on disk, and what earlier sessions found |
 //! | `line.rs` | the line of code that a stack leads to |
 //! | `recording.rs`, `replay.rs` | what the detector saw, written down and looked at again |
 //! | `frames.rs` | stacks as people read them |
@@ -21,6 +22,7 @@ mod recording;
 #[cfg(feature = "cli")]
 mod replay;
 mod report;
+mod sessions;
 
 pub(crate) use culprit::Most;
 pub(crate) use evidence::Guard;

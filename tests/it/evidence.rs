@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use memory_exporter::profile::evidence::{Evidence, EvidenceStore};
+use memory_exporter::profile::evidence::{Evidence, EvidenceStore, Usage};
 use memory_exporter::{Config, Exporter};
 
 use crate::api::{Answer, exporter, send};
@@ -35,8 +35,10 @@ async fn what_a_dead_process_left_is_listed_and_served() {
     let evidence = Evidence {
         time: SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000),
         trigger: "limit",
-        used_bytes: 90,
-        limit_bytes: 100,
+        usage: Some(Usage {
+            used_bytes: 90,
+            limit_bytes: 100,
+        }),
         live_bytes: 80,
         sample_interval: 512,
         has_symbols: true,

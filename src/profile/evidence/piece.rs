@@ -31,10 +31,8 @@ pub struct Evidence<'a> {
     pub time: SystemTime,
     /// Why it was captured, a word. Cut after 256 bytes.
     pub trigger: &'a str,
-    /// Bytes in use at the time, in the terms of the limit.
-    pub used_bytes: u64,
-    /// The limit in bytes.
-    pub limit_bytes: u64,
+    /// How near the limit was, if it was captured for that.
+    pub usage: Option<Usage>,
     /// Live bytes in the profile, estimated.
     pub live_bytes: u64,
     /// Mean number of bytes between two samples.
@@ -45,6 +43,15 @@ pub struct Evidence<'a> {
     pub profile: &'a [u8],
     /// The last leak report in JSON, if there was one.
     pub leaks: Option<&'a [u8]>,
+}
+
+/// How near the limit was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Usage {
+    /// Bytes in use at the time, in the terms of the limit.
+    pub used_bytes: u64,
+    /// The limit in bytes.
+    pub limit_bytes: u64,
 }
 
 /// What a piece of evidence is about: the content of its `evidence.json`.
@@ -58,10 +65,9 @@ pub struct Metadata {
     pub session_id: String,
     /// Why it was captured.
     pub trigger: String,
-    /// Bytes in use at the time, in the terms of the limit.
-    pub used_bytes: u64,
-    /// The limit in bytes.
-    pub limit_bytes: u64,
+    /// How near the limit was, if it was captured for that. Its two numbers stand beside the others on disk.
+    #[serde(flatten)]
+    pub usage: Option<Usage>,
     /// Live bytes in the profile, estimated.
     pub live_bytes: u64,
     /// Mean number of bytes between two samples.
@@ -103,7 +109,7 @@ impl Id {
     }
 
     /// The name of the nth piece of that second and session, counted from 1.
-    pub(super) fn new(time: SystemTime, session_id: &str, number: u32) -> Self {
+    pub(crate) fn new(time: SystemTime, session_id: &str, number: u32) -> Self {
         let time = humantime::format_rfc3339_seconds(representable(time));
         let mut name = String::new();
         // Writing to a string fails only where the time cannot be represented.
@@ -117,7 +123,7 @@ impl Id {
     }
 
     /// The id of that name, if it is one.
-    pub(super) fn parse(name: &str) -> Option<Self> {
+    pub(crate) fn parse(name: &str) -> Option<Self> {
         const TIME: &[u8] = b"0000-00-00T000000Z-";
         let (time, rest) = name.split_at_checked(TIME.len())?;
         let fits = |(byte, shape): (u8, &u8)| match shape {
@@ -328,8 +334,10 @@ mod tests {
             time: time(),
             session_id: "session".to_owned(),
             trigger: "near_limit".to_owned(),
-            used_bytes: 1,
-            limit_bytes: 2,
+            usage: Some(Usage {
+                used_bytes: 1,
+                limit_bytes: 2,
+            }),
             live_bytes: 3,
             sample_interval: 4,
             process_id: 5,
@@ -351,6 +359,17 @@ mod tests {
         );
         let read: Metadata = serde_json::from_str(&written).unwrap();
         assert_eq!(read, metadata());
+        let without = Metadata {
+            usage: None,
+            ..metadata()
+        };
+        let written = serde_json::to_string(&without).unwrap();
+        assert!(
+            !written.contains("null,") && !written.contains("limit_bytes"),
+            "{written}"
+        );
+        let read: Metadata = serde_json::from_str(&written).unwrap();
+        assert_eq!(read, without);
     }
 
     #[test]
@@ -360,8 +379,10 @@ mod tests {
             session_id: text.clone(),
             trigger: text.clone(),
             program: text,
-            used_bytes: u64::MAX,
-            limit_bytes: u64::MAX,
+            usage: Some(Usage {
+                used_bytes: u64::MAX,
+                limit_bytes: u64::MAX,
+            }),
             live_bytes: u64::MAX,
             sample_interval: u64::MAX,
             process_id: u32::MAX,

@@ -8,16 +8,21 @@ use std::path::{Path, PathBuf};
 use std::process;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
+use crate::disk::sync_directory;
+
+use super::budget::{Budget, eviction_order, total};
 use super::piece::{
     Evidence, Id, Kept, LEAKS_FILE, METADATA_FILE, MOST_TEXT_BYTES, Metadata, PROFILE_FILE,
     read_file, representable,
 };
-use super::temporary::{self, Temporary, Writer, sync_directory};
+use super::temporary::{self, Temporary, Writer};
 
-/// Most pieces that are kept, however small: bounds the list in memory.
+/// Most pieces of evidence that are kept, however small: bounds the list in memory.
 const MOST_PIECES: usize = 256;
+/// Most pieces that go because of their age when one is kept: a clock that jumps ahead for a minute must not cost the past.
+const MOST_FORGOTTEN: usize = 10;
 /// Most entries of the directory that are looked at. More is a directory that serves for something else too.
 const MOST_ENTRIES: usize = 4096;
 /// How long one waits for another process that makes room in the same directory. It takes milliseconds; one that is frozen must not
@@ -32,7 +37,7 @@ const LOCK_PAUSE: Duration = Duration::from_millis(50);
 #[derive(Debug)]
 pub struct EvidenceStore {
     directory: PathBuf,
-    max_bytes: u64,
+    budget: Mutex<Budget>,
     session_id: String,
     program: String,
     /// Held by the one who changes the directory.
@@ -53,6 +58,23 @@ impl EvidenceStore {
         max_bytes: u64,
         session_id: &str,
     ) -> io::Result<Self> {
+        let budget = Budget {
+            max_bytes,
+            max_pieces: MOST_PIECES,
+            max_age: Duration::MAX,
+        };
+        Self::within(directory, budget, session_id)
+    }
+
+    /// As [`open`](Self::open), with other bounds.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub(crate) fn within(
+        directory: impl Into<PathBuf>,
+        budget: Budget,
+        session_id: &str,
+    ) -> io::Result<Self> {
         if !(1..=MOST_TEXT_BYTES).contains(&session_id.len()) {
             let message = format!("a session id has 1 to {MOST_TEXT_BYTES} bytes");
             return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
@@ -65,7 +87,7 @@ impl EvidenceStore {
         let program = program.file_name().unwrap_or_default().to_string_lossy();
         let store = Self {
             directory,
-            max_bytes,
+            budget: Mutex::new(budget),
             session_id: session_id.to_owned(),
             program: cut(&program),
             changing: Mutex::default(),
@@ -77,6 +99,15 @@ impl EvidenceStore {
         })?;
         *lock(&store.kept) = kept;
         Ok(store)
+    }
+
+    /// From now on no more than this is kept; what is too much goes with the next piece.
+    pub(crate) fn set_budget(&self, budget: Budget) {
+        *lock(&self.budget) = budget;
+    }
+
+    fn budget(&self) -> Budget {
+        *lock(&self.budget)
     }
 
     /// Keeps evidence. Where it does not fit beside what is there, the oldest go first, and the highest of each session after all
@@ -91,8 +122,8 @@ impl EvidenceStore {
         let bytes = [metadata.profile_bytes, metadata.leaks_bytes.unwrap_or(0)]
             .into_iter()
             .fold(written.len() as u64, u64::saturating_add);
-        if bytes > self.max_bytes {
-            let most = self.max_bytes;
+        if bytes > self.budget().max_bytes {
+            let most = self.budget().max_bytes;
             let message = format!("evidence of {bytes} bytes exceeds the budget of {most} bytes");
             return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
         }
@@ -123,9 +154,36 @@ impl EvidenceStore {
         Ok(id)
     }
 
+    /// Removes what is too old, a few pieces at a time. Reads the directory only if there is something.
+    ///
+    /// # Errors
+    /// What the system says, with the path.
+    pub(crate) fn forget(&self, now: SystemTime) -> io::Result<()> {
+        if !self.is_forgetting_due(now) {
+            return Ok(());
+        }
+        let _changing = lock(&self.changing);
+        let _making_room = self.lock_directory();
+        let mut kept = self.scan(|_, _| {})?;
+        let forgotten = self.forget_among(&mut kept, now);
+        *lock(&self.kept) = kept;
+        forgotten
+    }
+
+    /// Whether anything is too old.
+    pub(crate) fn is_forgetting_due(&self, now: SystemTime) -> bool {
+        let is_old = |piece: &Kept| self.budget().is_old(piece, now);
+        lock(&self.kept).iter().any(is_old)
+    }
+
     /// All that is kept, newest first, as of the last look into the directory. At most 4096.
     pub fn all(&self) -> Vec<Kept> {
         lock(&self.kept).clone()
+    }
+
+    /// Number of pieces that are kept.
+    pub(crate) fn count(&self) -> usize {
+        lock(&self.kept).len()
     }
 
     /// Bytes on disk of all that is kept.
@@ -165,8 +223,7 @@ impl EvidenceStore {
             time: representable(evidence.time),
             session_id: self.session_id.clone(),
             trigger: cut(evidence.trigger),
-            used_bytes: evidence.used_bytes,
-            limit_bytes: evidence.limit_bytes,
+            usage: evidence.usage,
             live_bytes: evidence.live_bytes,
             sample_interval: evidence.sample_interval,
             process_id: process::id(),
@@ -187,20 +244,35 @@ impl EvidenceStore {
         Ok(temporary)
     }
 
-    /// Removes what has to go for so many bytes more.
+    /// Removes what is too old, and what has to go for so many bytes more.
     fn make_room(&self, kept: &mut Vec<Kept>, new: &Metadata, bytes: u64) -> io::Result<()> {
-        let fits = |kept: &[Kept]| {
-            kept.len() < MOST_PIECES && total(kept).saturating_add(bytes) <= self.max_bytes
-        };
+        self.forget_among(kept, new.time)?;
         for id in eviction_order(kept, new) {
-            if fits(kept) {
+            if self.budget().has_room(kept, bytes) {
                 break;
             }
-            let path = self.directory.join(id.as_str());
-            temporary::remove(&self.directory, &id, &self.session_id)
-                .map_err(at("cannot remove old evidence", &path))?;
-            kept.retain(|piece| piece.id != id);
+            self.remove(kept, &id)?;
         }
+        Ok(())
+    }
+
+    fn forget_among(&self, kept: &mut Vec<Kept>, now: SystemTime) -> io::Result<()> {
+        let old = kept
+            .iter()
+            .rev()
+            .filter(|piece| self.budget().is_old(piece, now));
+        let old: Vec<_> = old
+            .take(MOST_FORGOTTEN)
+            .map(|piece| piece.id.clone())
+            .collect();
+        old.iter().try_for_each(|id| self.remove(kept, id))
+    }
+
+    fn remove(&self, kept: &mut Vec<Kept>, id: &Id) -> io::Result<()> {
+        let path = self.directory.join(id.as_str());
+        temporary::remove(&self.directory, id, &self.session_id)
+            .map_err(at("cannot remove old evidence", &path))?;
+        kept.retain(|piece| piece.id != *id);
         Ok(())
     }
 
@@ -279,31 +351,6 @@ impl EvidenceStore {
     }
 }
 
-/// In which order pieces go: the oldest first, but after all others those with the highest usage of their session, of which a new
-/// piece may be one. Of equally high ones the newest counts.
-fn eviction_order(kept: &[Kept], new: &Metadata) -> Vec<Id> {
-    let is_highest = |piece: &Kept| {
-        let own = &piece.metadata;
-        let is_below_new = own.session_id == new.session_id && own.used_bytes <= new.used_bytes;
-        let is_below = |other: &Kept| {
-            own.session_id == other.metadata.session_id
-                && (own.used_bytes, piece.order()) < (other.metadata.used_bytes, other.order())
-        };
-        !is_below_new && !kept.iter().any(is_below)
-    };
-    let mut order: Vec<_> = kept
-        .iter()
-        .map(|piece| (is_highest(piece), piece.order(), &piece.id))
-        .collect();
-    order.sort_by_key(|(is_highest, order, _)| (*is_highest, *order));
-    order.into_iter().map(|(_, _, id)| id.clone()).collect()
-}
-
-fn total(kept: &[Kept]) -> u64 {
-    let bytes = kept.iter().map(|piece| piece.bytes);
-    bytes.fold(0, u64::saturating_add)
-}
-
 /// The begin of a text, as long as metadata may be.
 fn cut(text: &str) -> String {
     text[..text.floor_char_boundary(MOST_TEXT_BYTES)].to_owned()
@@ -324,10 +371,11 @@ mod tests {
     use std::cell::RefCell;
     use std::collections::BTreeSet;
     use std::os::unix::fs::{PermissionsExt as _, symlink};
-    use std::time::{Instant, SystemTime};
+    use std::time::Instant;
 
     use tempfile::TempDir;
 
+    use super::super::piece::Usage;
     use super::*;
 
     const SESSION: &str = "1a2b3c4d-0000";
@@ -337,8 +385,10 @@ mod tests {
         Evidence {
             time: SystemTime::UNIX_EPOCH + Duration::from_secs(seconds),
             trigger: "near_limit",
-            used_bytes,
-            limit_bytes: 1000,
+            usage: Some(Usage {
+                used_bytes,
+                limit_bytes: 1000,
+            }),
             live_bytes: 500,
             sample_interval: 512,
             has_symbols: true,
@@ -358,7 +408,8 @@ mod tests {
 
     fn used(store: &EvidenceStore) -> Vec<u64> {
         let all = store.all();
-        all.iter().map(|kept| kept.metadata.used_bytes).collect()
+        let used = |kept: &Kept| kept.metadata.usage.unwrap().used_bytes;
+        all.iter().map(used).collect()
     }
 
     fn names(directory: &Path) -> BTreeSet<String> {
@@ -555,6 +606,66 @@ mod tests {
         store.make_room(&mut kept, &new, 1).unwrap();
         assert_eq!(kept.len(), MOST_PIECES - 1);
         assert!(names(directory.path()).is_empty());
+    }
+
+    /// As it is kept at intervals, whatever the limit.
+    fn regular(seconds: u64) -> Evidence<'static> {
+        Evidence {
+            usage: None,
+            leaks: None,
+            ..evidence(seconds, 0)
+        }
+    }
+
+    fn times(store: &EvidenceStore) -> Vec<u64> {
+        let seconds = |kept: &Kept| kept.metadata.time.duration_since(SystemTime::UNIX_EPOCH);
+        let all = store.all();
+        all.iter()
+            .map(|kept| seconds(kept).unwrap().as_secs())
+            .collect()
+    }
+
+    #[test]
+    fn what_is_kept_at_intervals_goes_by_number_and_age() {
+        let directory = TempDir::new().unwrap();
+        let budget = Budget {
+            max_bytes: u64::MAX,
+            max_pieces: 3,
+            max_age: Duration::from_secs(100),
+        };
+        let store = EvidenceStore::within(directory.path(), budget, SESSION).unwrap();
+        for seconds in 1..6 {
+            store.keep(&regular(seconds)).unwrap();
+        }
+        assert_eq!(times(&store), [5, 4, 3]);
+        store.keep(&regular(105)).unwrap();
+        assert_eq!(times(&store), [105, 5]);
+        let at = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+        assert!(!store.is_forgetting_due(at(105)) && store.is_forgetting_due(at(106)));
+        store.forget(at(105)).unwrap();
+        assert_eq!(times(&store), [105, 5]);
+        store.forget(at(106)).unwrap();
+        assert_eq!(
+            (times(&store), names(directory.path()).len()),
+            (vec![105], 1)
+        );
+        // The clock is set back: what is of a time to come is not kept for ever.
+        (10..14).for_each(|seconds| drop(store.keep(&regular(seconds)).unwrap()));
+        assert_eq!(times(&store), [13, 12, 11]);
+    }
+
+    #[test]
+    fn a_clock_that_jumps_ahead_costs_little() {
+        let directory = TempDir::new().unwrap();
+        let budget = Budget {
+            max_bytes: u64::MAX,
+            max_pieces: 1000,
+            max_age: Duration::from_secs(100),
+        };
+        let store = EvidenceStore::within(directory.path(), budget, SESSION).unwrap();
+        (0..30).for_each(|seconds| drop(store.keep(&regular(seconds)).unwrap()));
+        store.keep(&regular(1_000_000)).unwrap();
+        assert_eq!(store.all().len(), 21);
     }
 
     #[test]

@@ -8,6 +8,8 @@ use std::process;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
+use crate::disk::sync_directory;
+
 use super::piece::{Id, is_short, short};
 
 /// Begins the name of a temporary directory; pid, session and a number follow.
@@ -154,24 +156,6 @@ pub(super) fn remove(directory: &Path, id: &Id, session_id: &str) -> io::Result<
         Ok(path) => remove_all(&path),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(error),
-    }
-}
-
-/// Waits until the names in a directory are on disk. Some file systems cannot, and have nothing to wait for.
-///
-/// # Errors
-/// What the system says.
-pub(super) fn sync_directory(path: &Path) -> io::Result<()> {
-    match File::open(path)?.sync_all() {
-        Err(error)
-            if !matches!(
-                error.kind(),
-                io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported
-            ) =>
-        {
-            Err(error)
-        }
-        _ => Ok(()),
     }
 }
 

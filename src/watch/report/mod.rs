@@ -1,18 +1,23 @@
 //! The leak report: what `GET /metrics/memory/leaks` answers, what is kept on disk near the limit, and what `memory-exporter analyse`
 //! prints, which `text.rs` writes. Field names are API.
 
+mod earlier;
+mod moment;
 mod text;
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::borrow::Cow;
+use std::time::Duration;
 
 use schemars::JsonSchema;
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
 use crate::analysis::Culprit;
 use crate::analysis::leak::{Evidence, LeakDetector, Part, Suspect};
 use crate::catalog::SEVERITIES;
 
 use super::line::{LineView, Stacks};
+
+use moment::rfc3339;
 
 const MB: f64 = 1_048_576.0;
 /// Stacks shown of a part, the heaviest first.
@@ -27,15 +32,15 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 pub(crate) struct LeakReport {
     /// What it is a report on, where the moment is not told otherwise.
     #[schemars(with = "String", extend("format" = "date-time"))]
-    #[serde(serialize_with = "moment")]
+    #[serde(with = "moment")]
     as_of: u64,
     /// When the detector began to look.
     #[schemars(with = "String", extend("format" = "date-time"))]
-    #[serde(serialize_with = "moment")]
+    #[serde(with = "moment")]
     observed_since: u64,
     /// Until then nothing is called a leak.
     #[schemars(with = "String", extend("format" = "date-time"))]
-    #[serde(serialize_with = "moment")]
+    #[serde(with = "moment")]
     first_verdict_at: u64,
     /// Suspects opened since the start.
     opened: u64,
@@ -45,22 +50,47 @@ pub(crate) struct LeakReport {
     suspects: Vec<SuspectView>,
     /// Those that are none any more.
     closed: Vec<ClosedView>,
+    /// What sessions before this one found, the latest first, where `history.directory` says that it is kept. Absent in what was captured
+    /// near the memory limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    earlier_sessions: Option<Vec<EarlierSession>>,
+}
+
+/// What an earlier session found.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub(super) struct EarlierSession {
+    /// That session.
+    pub(super) session_id: String,
+    /// When this was written last: a suspect that is open here was seen then.
+    #[schemars(with = "String", extend("format" = "date-time"))]
+    #[serde(with = "moment")]
+    pub(super) last_written: u64,
+    /// When its detector began to look.
+    #[schemars(with = "String", extend("format" = "date-time"))]
+    #[serde(with = "moment")]
+    observed_since: u64,
+    /// Suspects that it opened. Of many, not all are kept.
+    opened: u64,
+    /// Those that were open at the end, the worst first, as they stood then.
+    suspects: Vec<SuspectView>,
+    /// Those that were none any more by then.
+    closed: Vec<ClosedView>,
 }
 
 /// An open suspect.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "Suspect")]
 struct SuspectView {
     /// Unique within a session.
     id: u64,
     /// How bad it is.
     #[schemars(extend("enum" = SEVERITIES))]
-    severity: &'static str,
+    severity: Cow<'static, str>,
     /// How bad it was at its worst.
     #[schemars(extend("enum" = SEVERITIES))]
-    worst_severity: &'static str,
+    worst_severity: Cow<'static, str>,
     /// How sure it is: `low`, `medium` or `high`.
-    confidence: &'static str,
+    confidence: Cow<'static, str>,
     /// Whose memory it is.
     component: String,
     #[serde(flatten)]
@@ -68,18 +98,18 @@ struct SuspectView {
     /// All of it in one line.
     summary: String,
     /// What to do.
-    advice: &'static str,
+    advice: Cow<'static, str>,
     /// How it grows: `steady`, `exponential`, `stepped`, `many_small` or `few_large`.
-    pattern: &'static str,
+    pattern: Cow<'static, str>,
     /// When the growth began, estimated.
     #[schemars(with = "String", extend("format" = "date-time"))]
-    #[serde(serialize_with = "moment")]
+    #[serde(with = "moment")]
     since: u64,
     /// Since then.
     age_seconds: f64,
     /// When it was called a leak.
     #[schemars(with = "String", extend("format" = "date-time"))]
-    #[serde(serialize_with = "moment")]
+    #[serde(with = "moment")]
     opened: u64,
     /// Live bytes that were added since, estimated from samples.
     bytes: f64,
@@ -99,18 +129,18 @@ struct SuspectView {
 }
 
 /// One line of code that takes part.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "SuspectPart")]
 struct PartView {
     #[serde(flatten)]
     line: LineView,
     /// Why it is called a leak: `survivors`, `confirmed_by_heap`, `backlog`, `doubling` or `whole_process`.
-    evidence: &'static str,
+    evidence: Cow<'static, str>,
     /// How it grows: `steady`, `exponential`, `stepped`, `many_small` or `few_large`.
-    pattern: &'static str,
+    pattern: Cow<'static, str>,
     /// When the growth began, estimated.
     #[schemars(with = "String", extend("format" = "date-time"))]
-    #[serde(serialize_with = "moment")]
+    #[serde(with = "moment")]
     since: u64,
     /// Samples that this rests on.
     samples: u64,
@@ -139,7 +169,7 @@ struct PartView {
 }
 
 /// A call site of the line, and how it was reached.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "SiteStack")]
 struct StackView {
     /// The call site.
@@ -152,28 +182,28 @@ struct StackView {
 }
 
 /// A suspect that is none any more.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "ClosedSuspect")]
 struct ClosedView {
     /// Unique within a session.
     id: u64,
     /// How bad it was at its worst.
     #[schemars(extend("enum" = SEVERITIES))]
-    worst_severity: &'static str,
+    worst_severity: Cow<'static, str>,
     /// Whose memory it was.
     component: String,
     #[serde(flatten)]
     line: LineView,
     /// When it was called a leak.
     #[schemars(with = "String", extend("format" = "date-time"))]
-    #[serde(serialize_with = "moment")]
+    #[serde(with = "moment")]
     opened: u64,
     /// When it was none any more.
     #[schemars(with = "String", extend("format" = "date-time"))]
-    #[serde(serialize_with = "moment")]
+    #[serde(with = "moment")]
     closed: u64,
     /// Why it is none.
-    reason: &'static str,
+    reason: Cow<'static, str>,
     /// Live bytes at the end, estimated from samples.
     bytes: f64,
 }
@@ -201,7 +231,14 @@ impl LeakReport {
                 .closed()
                 .filter_map(|suspect| ClosedView::new(suspect, stacks))
                 .collect(),
+            earlier_sessions: None,
         }
+    }
+
+    /// The same with what sessions before this one found.
+    pub(super) fn after(mut self, earlier: Vec<EarlierSession>) -> Self {
+        self.earlier_sessions = Some(earlier);
+        self
     }
 
     /// The line of code of a suspect, for the log.
@@ -241,9 +278,9 @@ impl SuspectView {
         let growth = suspect.growth() / MB;
         Self {
             id: suspect.id,
-            severity: suspect.severity.as_str(),
-            worst_severity: suspect.worst.as_str(),
-            confidence: evidence.confidence().as_str(),
+            severity: suspect.severity.as_str().into(),
+            worst_severity: suspect.worst.as_str().into(),
+            confidence: evidence.confidence().as_str().into(),
             summary: format!(
                 "{line} of {} holds {:.1} MB and grows by {growth:.1} MB/h since {}",
                 suspect.component,
@@ -252,8 +289,11 @@ impl SuspectView {
             ),
             component: suspect.component.to_string(),
             line,
-            advice: evidence.advice(),
-            pattern: parts.first().map_or("steady", |part| part.pattern.as_str()),
+            advice: evidence.advice().into(),
+            pattern: parts
+                .first()
+                .map_or("steady", |part| part.pattern.as_str())
+                .into(),
             since,
             age_seconds: age.as_secs_f64(),
             opened: suspect.opened,
@@ -286,8 +326,8 @@ impl PartView {
         };
         Self {
             line: LineView::of_part(part, stacks),
-            evidence: part.evidence.as_str(),
-            pattern: part.pattern.as_str(),
+            evidence: part.evidence.as_str().into(),
+            pattern: part.pattern.as_str().into(),
             since: part.since,
             samples: part.samples,
             bytes: part.bytes,
@@ -315,12 +355,12 @@ impl ClosedView {
         let (closed, why) = suspect.closed?;
         Some(Self {
             id: suspect.id,
-            worst_severity: suspect.worst.as_str(),
+            worst_severity: suspect.worst.as_str().into(),
             component: suspect.component.to_string(),
             line: LineView::of(suspect, stacks),
             opened: suspect.opened,
             closed,
-            reason: why.as_str(),
+            reason: why.as_str().into(),
             bytes: suspect.bytes(),
         })
     }
@@ -341,13 +381,4 @@ fn flamegraph(component: &str, age: Duration) -> String {
         .append_pair("component", component)
         .finish();
     format!("/debug/flamegraph?{query}")
-}
-
-fn rfc3339(milliseconds: u64) -> String {
-    let time: SystemTime = UNIX_EPOCH + Duration::from_millis(milliseconds);
-    humantime::format_rfc3339_seconds(time).to_string()
-}
-
-fn moment<S: Serializer>(milliseconds: &u64, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(&rfc3339(*milliseconds))
 }
