@@ -116,17 +116,14 @@ impl Builder {
             applied,
         } = self;
         let _own = OWN.enter();
-        let named = move |mut config: Config| {
-            let service = service.clone().into_iter();
-            for (key, value) in service
-                .flat_map(|(name, version)| [("service.name", name), ("service.version", version)])
-            {
-                config.otlp.resource.entry(key.to_owned()).or_insert(value);
-            }
-            config
-        };
-        config = named(config);
-        let source = source.map(|source| -> Source { Arc::new(move || source().map(&named)) });
+        name(&mut config, service.as_ref());
+        let source = source.map(|source| -> Source {
+            Arc::new(move || {
+                let mut config = source()?;
+                name(&mut config, service.as_ref());
+                Ok(config)
+            })
+        });
         // On threads for what takes long the component is left only when they end.
         let in_own = || std::mem::forget(OWN.enter());
         let runtime = OwnRuntime::new(in_own).map_err(Error::thread)?;
@@ -286,6 +283,16 @@ impl Exporter {
 impl Drop for Exporter {
     fn drop(&mut self) {
         self.stop_now();
+    }
+}
+
+/// Gives the service a name and a version where the configuration does not.
+fn name(config: &mut Config, service: Option<&(String, String)>) {
+    let pairs =
+        service.map(|(name, version)| [("service.name", name), ("service.version", version)]);
+    for (key, value) in pairs.into_iter().flatten() {
+        let attribute = config.otlp.resource.entry(key.to_owned());
+        attribute.or_insert_with(|| value.clone());
     }
 }
 
