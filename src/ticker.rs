@@ -51,7 +51,9 @@ impl Ticker {
     }
 
     fn tick(&self) {
-        self.recorder.tick();
+        if self.recorder.tick() {
+            self.leaks.begin_anew();
+        }
         let mut reserved = self.leaks.reserved_bytes();
         if let Some(profiler) = &self.profiler {
             look(profiler, self.recorder.own());

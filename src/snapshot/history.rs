@@ -177,6 +177,11 @@ impl History {
         resized
     }
 
+    /// Forgets everything.
+    pub(super) fn clear(&mut self) {
+        self.points.clear();
+    }
+
     /// Adds a moment. One that is not later than the last (the clock was set back) starts a new past: what lies in its future is
     /// forgotten.
     pub fn push(&mut self, point: Point) {

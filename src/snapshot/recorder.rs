@@ -15,6 +15,8 @@ pub struct Recorder {
     /// The sampler, and the snapshot that the ticker uses again and again.
     sampler: Mutex<(Sampler, Snapshot)>,
     history: Mutex<History>,
+    /// Number and start of the process that was seen last.
+    watched: Mutex<Option<(u32, Option<f64>)>>,
     own: Arc<OwnStats>,
     derive: Option<Derive>,
     archive: Option<Arc<Archive>>,
@@ -28,6 +30,7 @@ impl Recorder {
         Self {
             sampler: Mutex::new((sampler, Snapshot::default())),
             history: Mutex::new(history),
+            watched: Mutex::default(),
             own,
             derive: None,
             archive: None,
@@ -90,14 +93,31 @@ impl Recorder {
         snapshot
     }
 
-    /// Takes a snapshot and adds it to the history. Only the ticker calls this. In the steady state it allocates nothing.
-    pub fn tick(&self) {
+    /// Takes a snapshot and adds it to the history, which begins anew when it is of another process than the one before: what that
+    /// one did says nothing about this one. Says whether it did. Only the ticker calls this. In the steady state it allocates nothing.
+    pub fn tick(&self) -> bool {
         let history_bytes = self.history().reserved_bytes();
         let mut sampler = lock(&self.sampler);
         let (sampler, snapshot) = &mut *sampler;
+        let process = |snapshot: &Snapshot| {
+            let process = snapshot.process.get()?;
+            Some((process.pid, process.start_time))
+        };
+        let before = process(snapshot).or(*lock(&self.watched));
         sampler.sample(snapshot, history_bytes);
+        let now = process(snapshot);
+        let is_another = before.zip(now).is_some_and(|(before, now)| {
+            let starts = before.1.zip(now.1);
+            before.0 != now.0 || starts.is_some_and(|(before, now)| before != now)
+        });
+        *lock(&self.watched) = now.or(before);
         let point = Point::of(snapshot);
-        self.history().push(point);
+        let mut history = self.history();
+        if is_another {
+            history.clear();
+        }
+        history.push(point);
+        is_another
     }
 
     /// The history, locked while it is held.

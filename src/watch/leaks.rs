@@ -34,6 +34,8 @@ pub(crate) struct LeakWatch {
     session_id: String,
     sessions: Option<Sessions>,
     is_looking: AtomicBool,
+    /// Whether the next look is at another process.
+    is_new: AtomicBool,
     reserved: AtomicU64,
 }
 
@@ -66,6 +68,7 @@ impl LeakWatch {
             session_id: session.to_owned(),
             sessions,
             is_looking: AtomicBool::new(false),
+            is_new: AtomicBool::new(false),
             reserved: AtomicU64::new(0),
         }
     }
@@ -80,6 +83,11 @@ impl LeakWatch {
         if new.leaks.recording != old.leaks.recording {
             state.recording = record(&new.leaks, &self.session_id);
         }
+    }
+
+    /// It is another process from now on: what was seen before says nothing about it.
+    pub(crate) fn begin_anew(&self) {
+        self.is_new.store(true, Ordering::Relaxed);
     }
 
     /// What the detector found, in numbers.
@@ -114,6 +122,9 @@ impl LeakWatch {
             }
             _ => &whole,
         };
+        if self.is_new.swap(false, Ordering::Relaxed) {
+            state.detector.begin_anew();
+        }
         let changes = state.detector.observe(observation);
         if let Some(recording) = &mut state.recording {
             let stacks = self.stacks(&recording.unknown(observation));

@@ -190,28 +190,43 @@ fn a_target_by_name_is_followed_through_its_restart() {
         .join(format!("me-target-with-a-long-name-{}", std::process::id()));
     std::fs::copy("/bin/sleep", &program).unwrap();
     let start = || Command::new(&program).arg("60").spawn().unwrap();
+    let config = dir.path().join("config.yaml");
+    std::fs::write(&config, "sampling: {interval: 1s}").unwrap();
     let running = Running::start(&[
         "--target.name",
         program.file_name().unwrap().to_str().unwrap(),
+        "--config.file",
+        config.to_str().unwrap(),
     ]);
     assert_eq!(
         running.value("memory_rss_bytes"),
         None,
         "there is no such process yet"
     );
-    let pid = |running: &Running| {
-        let answer = running.get("/metrics/memory/snapshot");
-        let json: serde_json::Value =
-            serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap();
-        json["pid"].as_u64()
+    let json = |path: &str| -> serde_json::Value {
+        let answer = running.get(path);
+        serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap()
     };
+    let pid = || json("/metrics/memory/snapshot")["pid"].as_u64();
+    let mut since = String::new();
     for _ in 0..2 {
         let mut target = start();
         until("the target", || {
-            (pid(&running) == Some(u64::from(target.id()))).then_some(())
+            (pid() == Some(u64::from(target.id()))).then_some(())
         });
         assert!(running.value("memory_rss_bytes").unwrap() > 0.0);
         assert_eq!(running.value("memory_heap_bytes"), None);
+        until("a moment of it", || {
+            let trend = json("/metrics/memory/trend?duration=1m&interval=1s");
+            let last = trend["points"].as_array()?.last()?.clone();
+            last["memory_rss_bytes"].as_f64()
+        });
+        // What the one before did is not held against it.
+        since = until("a past of its own", || {
+            let json = json("/metrics/memory/leaks");
+            let now = json["observed_since"].as_str()?.to_owned();
+            (now > since).then_some(now)
+        });
         target.kill().unwrap();
         target.wait().unwrap();
         until("the end of the target", || {

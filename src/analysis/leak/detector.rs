@@ -66,6 +66,13 @@ impl LeakDetector {
         self.thresholds = thresholds;
     }
 
+    /// Forgets what was seen; what was found stays until it is closed.
+    pub fn begin_anew(&mut self) {
+        self.heap.clear();
+        self.tracks.clear();
+        self.start = None;
+    }
+
     /// Open suspects, the one that grows most first.
     pub fn suspects(&self) -> &[Suspect] {
         &self.book.open
@@ -117,9 +124,7 @@ impl LeakDetector {
     pub fn observe(&mut self, observation: &Observation) -> Vec<Change> {
         let now = observation.time;
         if now <= self.last {
-            self.heap.clear();
-            self.tracks.clear();
-            self.start = None;
+            self.begin_anew();
         }
         self.last = now;
         let start = *self.start.get_or_insert(now);
