@@ -25,6 +25,9 @@ const MOMENTS: TableDefinition<'_, u64, Levels> = TableDefinition::new("moments"
 const FILE: &str = "history.redb";
 /// What could not be read is kept under this name, so that nothing is lost.
 const UNREADABLE_FILE: &str = "history.redb.unreadable";
+/// Written to see whether there is room again, and how much of it.
+const ROOM_FILE: &str = "history.redb.room";
+const ROOM_BYTES: usize = 64 << 10;
 /// Pages of the file that are kept in memory.
 const CACHE_BYTES: usize = 256 << 10;
 /// What a moment takes in the file at most, with its share of all that holds the file together: measured.
@@ -112,10 +115,12 @@ impl Archive {
     /// Opens the file anew, if it has failed before.
     fn recover(&self) -> Outcome<()> {
         let state = &mut *self.state();
-        if let State::Failed(failed) = state {
+        if let State::Failed(database) = state {
+            // While there is no room it would not open either, and then nothing could be read.
+            try_room(&self.directory).map_err(|error| failed(redb::Error::Io(error)))?;
             // Only one may have it at a time.
-            drop(failed.take());
-            *state = State::Open(Box::new(database(&self.directory)?));
+            drop(database.take());
+            *state = State::Open(Box::new(self::database(&self.directory)?));
         }
         Ok(())
     }
@@ -232,6 +237,19 @@ fn database(directory: &Path) -> Outcome<Database> {
     transaction.open_table(MOMENTS).map_err(failed)?;
     transaction.commit().map_err(failed)?;
     Ok(database)
+}
+
+/// Whether more can be written, behind what is there, than was written: tried in a file of its own, which leaves no trace.
+fn try_room(directory: &Path) -> io::Result<()> {
+    let path = directory.join(ROOM_FILE);
+    let taken = fs::metadata(directory.join(FILE)).map_or(0, |file| file.len());
+    let tried = fs::File::create(&path).and_then(|mut file| {
+        io::Seek::seek(&mut file, io::SeekFrom::Start(taken))?;
+        io::Write::write_all(&mut file, &[0; ROOM_BYTES])?;
+        file.sync_all()
+    });
+    let _ = fs::remove_file(&path);
+    tried
 }
 
 fn create(path: &Path) -> Result<Database, DatabaseError> {
