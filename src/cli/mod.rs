@@ -12,7 +12,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
-use crate::config::{Config, LogFormat, Profile};
+use crate::config::{Config, LeakThresholds, LogFormat, Profile};
 use crate::error::Error;
 use crate::exposition::Gate;
 use crate::watch::replay;
@@ -155,24 +155,34 @@ fn analyse(
             Some(config.leaks.thresholds)
         }
     };
-    let report = match replay(file, thresholds) {
-        Ok(report) => report,
+    match report_on(file, thresholds, format) {
+        Ok(report) => {
+            print!("{report}");
+            Ok(ExitCode::SUCCESS)
+        }
         Err(error) => {
             complain(&error);
-            return Ok(ExitCode::from(EXIT_FAILURE));
+            Ok(ExitCode::from(EXIT_FAILURE))
         }
-    };
-    match format {
-        LogFormat::Text => print!("{report}"),
-        LogFormat::Json => match serde_json::to_string_pretty(&report) {
-            Ok(json) => println!("{json}"),
-            Err(error) => {
-                complain(&error);
-                return Ok(ExitCode::from(EXIT_FAILURE));
-            }
-        },
     }
-    Ok(ExitCode::SUCCESS)
+}
+
+/// The report of `analyse` on a recording: apart from the program, so that a fuzzer can ask for it.
+///
+/// # Errors
+/// What is wrong with the recording.
+pub fn report_on(
+    recording: &Path,
+    thresholds: Option<LeakThresholds>,
+    format: LogFormat,
+) -> Result<String, String> {
+    let report = replay(recording, thresholds).map_err(|error| error.to_string())?;
+    match format {
+        LogFormat::Text => Ok(report.to_string()),
+        LogFormat::Json => serde_json::to_string_pretty(&report)
+            .map(|json| json + "\n")
+            .map_err(|error| error.to_string()),
+    }
 }
 
 fn check(files: &[PathBuf], profile: Profile) -> ExitCode {

@@ -141,10 +141,11 @@ impl CgroupCollector {
                 io::ErrorKind::NotFound => CollectError::NoData("the system has no control groups"),
                 _ => CollectError::failed(self.membership.display().to_string(), cause),
             })?;
-        let moved = self
-            .group
-            .as_ref()
-            .is_none_or(|group| group.membership != text.as_bytes());
+        let moved = self.group.as_ref().is_none_or(|group| {
+            group.membership != text.as_bytes()
+                // Gone under the same name, as when the controller is switched off: an ancestor may account for it now.
+                || !group.files.levels.first().is_some_and(|own| own.current.exists())
+        });
         if moved {
             self.group = find(text, &self.root).map(|files| Group {
                 membership: text.as_bytes().to_vec(),

@@ -160,12 +160,8 @@ impl ProcessCollector {
                 ));
             }
         };
-        parse_status(text, reading).ok_or_else(|| {
-            CollectError::malformed(
-                found.status.display().to_string(),
-                "VmRSS or VmSize is missing",
-            )
-        })?;
+        let parsed = parse_status(text, reading);
+        // Whose status it is must be known before what it says: a thread of the kernel that has the number now shows no memory.
         if let Some((ticks, cpu)) = read_small(&found.stat, &mut self.buffer)
             .ok()
             .and_then(parse_stat)
@@ -181,6 +177,10 @@ impl ProcessCollector {
             }
             reading.cpu_seconds = Some(cpu);
         }
+        parsed.ok_or_else(|| {
+            let status = found.status.display().to_string();
+            CollectError::malformed(status, "VmRSS or VmSize is missing")
+        })?;
         reading.start_time = found.start_time;
         if let Ok(text) = read_small(&found.limits, &mut self.buffer) {
             reading.max_fds = limit(text, "Max open files");

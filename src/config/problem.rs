@@ -110,8 +110,13 @@ pub(super) struct Problems {
 impl Problems {
     pub(super) fn note(&mut self, key: &str, value: Option<String>, detail: String) {
         let variable = self.variables.get(key).cloned();
+        // A key of the document may hold anything, and a mistake is one line.
+        let key = match key.contains(char::is_control) {
+            true => key.escape_debug().to_string(),
+            false => key.to_owned(),
+        };
         self.noted.push(Problem {
-            key: key.to_owned(),
+            key,
             variable,
             value,
             detail,

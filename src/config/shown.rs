@@ -41,10 +41,11 @@ pub(super) fn shown(value: &Value) -> String {
         Value::String(text) => format!("{text:?}"),
         Value::Mapping(_) => "a section".to_owned(),
         Value::Sequence(_) => "a list".to_owned(),
-        other => serde_yaml::to_string(other)
-            .unwrap_or_default()
-            .trim()
-            .to_owned(),
+        // What has a tag may have lines.
+        other => {
+            let text = serde_yaml::to_string(other).unwrap_or_default();
+            text.split_whitespace().collect::<Vec<_>>().join(" ")
+        }
     };
     match text.char_indices().nth(LONGEST) {
         Some((at, _)) => format!("{}...", &text[..at]),

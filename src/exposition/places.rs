@@ -76,12 +76,11 @@ impl Places {
     }
 
     pub(super) fn take(places: &Arc<Self>) -> Place {
-        let mut open = places.open();
-        if open.connections.len() >= places.most()
-            && let Some(oldest) = open.idle()
-        {
-            open.evict(oldest);
+        let is_full = places.open().connections.len() >= places.most();
+        if is_full {
+            places.make_room();
         }
+        let mut open = places.open();
         let id = open.next;
         open.next += 1;
         let busy = Arc::new(AtomicBool::new(false));
@@ -98,6 +97,14 @@ impl Places {
             id,
             busy,
             places: Arc::clone(places),
+        }
+    }
+
+    /// Makes the connection leave that has waited longest without a request, if one has had its time.
+    pub(super) fn make_room(&self) {
+        let mut open = self.open();
+        if let Some(oldest) = open.idle() {
+            open.evict(oldest);
         }
     }
 

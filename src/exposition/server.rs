@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use hyper::body::{Body, Incoming};
@@ -37,6 +37,8 @@ const MAX_HEADER_BYTES: usize = 16 << 10;
 const MAX_BODY_BYTES: u64 = 64 << 10;
 /// Pause after an error of `accept`, which usually means that there are no file descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Time without such an error after which it is over.
+const ACCEPT_CALM: Duration = Duration::from_secs(1);
 
 /// What stands before the endpoints.
 #[derive(Debug, Clone)]
@@ -140,16 +142,26 @@ async fn accept<S: Answers>(
     shared: Arc<Shared<S>>,
     graceful: &GracefulShutdown,
 ) -> Infallible {
+    let mut failing_since = None;
     loop {
         shared.places.wait().await;
         let (stream, peer) = match listener.accept().await {
             Ok(accepted) => accepted,
             Err(error) => {
-                tracing::debug!(%error, "connection cannot be accepted");
+                if failing_since.replace(Instant::now()).is_none() {
+                    tracing::warn!(%error, "connection cannot be accepted, will go on trying");
+                }
+                // Whoever waits without a request has a descriptor that the next one needs.
+                shared.places.make_room();
                 tokio::time::sleep(ACCEPT_PAUSE).await;
                 continue;
             }
         };
+        // While they are short, they run out again and again: that is one trouble, which is told once.
+        if failing_since.is_some_and(|since| since.elapsed() >= ACCEPT_CALM) {
+            failing_since = None;
+            tracing::info!("connections are accepted again");
+        }
         let place = Places::take(&shared.places);
         let id = place.id;
         let task = tokio::spawn(connection(

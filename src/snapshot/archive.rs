@@ -4,7 +4,7 @@
 //! keeps its cache small. A moment takes some fifty bytes, so a week of half minutes is one megabyte.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockWriteGuard};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use std::{fs, io};
 
@@ -25,6 +25,9 @@ const MOMENTS: TableDefinition<'_, u64, Levels> = TableDefinition::new("moments"
 const FILE: &str = "history.redb";
 /// What could not be read is kept under this name, so that nothing is lost.
 const UNREADABLE_FILE: &str = "history.redb.unreadable";
+/// Written to see whether there is room again, and how much of it.
+const ROOM_FILE: &str = "history.redb.room";
+const ROOM_BYTES: usize = 64 << 10;
 /// Pages of the file that are kept in memory.
 const CACHE_BYTES: usize = 256 << 10;
 /// What a moment takes in the file at most, with its share of all that holds the file together: measured.
@@ -37,9 +40,8 @@ const LEAST_BYTES: u64 = 2 << 20;
 /// Keeps moments on disk.
 #[derive(Debug)]
 pub(crate) struct Archive {
-    path: PathBuf,
-    /// None once it was closed.
-    database: RwLock<Option<Database>>,
+    directory: PathBuf,
+    database: RwLock<State>,
     bounds: Mutex<Bounds>,
     /// Whether the last attempt to write failed, which is told once.
     is_failing: Mutex<bool>,
@@ -59,6 +61,17 @@ impl Bounds {
             most_moments: max_bytes.saturating_sub(LEAST_BYTES) / MOMENT_BYTES,
         }
     }
+}
+
+/// How it stands with the file.
+#[derive(Debug)]
+enum State {
+    Open(Box<Database>),
+    /// It could not be written, and is not from then on, whatever becomes of the disk, unless it is opened anew. What can be read of it
+    /// still is, until then.
+    Failed(Option<Box<Database>>),
+    /// Let go of.
+    Closed,
 }
 
 /// What the store says; it is never more than a reason to go on without.
@@ -84,34 +97,11 @@ impl Archive {
     /// # Errors
     /// It cannot be opened: another process has it, or the file system does not let us.
     pub(crate) fn open(directory: &Path, retention: Duration, max_bytes: u64) -> Outcome<Self> {
-        let path = directory.join(FILE);
-        fs::create_dir_all(directory).map_err(|error| failed(redb::Error::Io(error)))?;
-        let database = match create(&path) {
-            Err(error) if is_no_database(&error) => {
-                let shown = path.display();
-                tracing::error!(path = %shown, %error, "the history cannot be read, and is put aside");
-                let aside = directory.join(UNREADABLE_FILE);
-                fs::rename(&path, aside).map_err(|error| failed(redb::Error::Io(error)))?;
-                create(&path)
-            }
-            opened => opened,
-        };
-        let archive = Self {
-            path,
-            database: RwLock::new(Some(database.map_err(failed)?)),
+        Ok(Self {
+            directory: directory.to_owned(),
+            database: RwLock::new(State::Open(Box::new(database(directory)?))),
             bounds: Mutex::new(Bounds::new(retention, max_bytes)),
             is_failing: Mutex::new(false),
-        };
-        archive.prepare()?;
-        Ok(archive)
-    }
-
-    /// Makes the table, so that reading finds it.
-    fn prepare(&self) -> Outcome<()> {
-        self.with(|database| {
-            let transaction = database.begin_write().map_err(failed)?;
-            transaction.open_table(MOMENTS).map_err(failed)?;
-            transaction.commit().map_err(failed)
         })
     }
 
@@ -126,17 +116,46 @@ impl Archive {
 
     /// Lets go of the file, after what is under way: another may open it. What is added from now on is not kept.
     pub(crate) fn close(&self) {
-        let mut database = self
-            .database
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
-        drop(database.take());
+        *self.state() = State::Closed;
     }
 
-    /// Does something with the database, unless it was closed.
+    /// The file, for whoever opens or closes it.
+    fn state(&self) -> RwLockWriteGuard<'_, State> {
+        self.database
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Does something with the database, unless there is none now.
     fn with<T: Default>(&self, work: impl FnOnce(&Database) -> Outcome<T>) -> Outcome<T> {
-        let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
-        database.as_ref().map_or_else(|| Ok(T::default()), work)
+        let state = self.database.read().unwrap_or_else(PoisonError::into_inner);
+        match &*state {
+            State::Open(database) | State::Failed(Some(database)) => work(database),
+            State::Failed(None) | State::Closed => Ok(T::default()),
+        }
+    }
+
+    /// Opens the file anew, if it has failed before.
+    fn recover(&self) -> Outcome<()> {
+        let state = &mut *self.state();
+        if let State::Failed(database) = state {
+            // While there is no room it would not open either, and then nothing could be read.
+            try_room(&self.directory).map_err(|error| failed(redb::Error::Io(error)))?;
+            // Only one may have it at a time.
+            drop(database.take());
+            *state = State::Open(Box::new(self::database(&self.directory)?));
+        }
+        Ok(())
+    }
+
+    /// Remembers that the file must be opened anew.
+    fn fail(&self) {
+        let state = &mut *self.state();
+        if let State::Open(_) = state
+            && let State::Open(database) = std::mem::replace(state, State::Closed)
+        {
+            *state = State::Failed(Some(database));
+        }
     }
 
     /// Adds a moment, and forgets what is too old or too much. What goes wrong is told once; says whether it stands there now.
@@ -145,9 +164,13 @@ impl Archive {
             .is_failing
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        let added = self.try_add(point);
+        let added = self.recover().and_then(|()| self.try_add(point));
+        if added.is_err() {
+            self.fail();
+        }
         if let (Err(error), false) = (&added, *is_failing) {
-            let path = self.path.display();
+            let path = self.directory.join(FILE);
+            let path = path.display();
             tracing::error!(%path, %error, "the history cannot be written, will go on trying");
         }
         if added.is_ok() && *is_failing {
@@ -216,6 +239,41 @@ impl Archive {
             Ok(())
         })
     }
+}
+
+/// Opens the file in a directory, made if there is none. What is no such file is put aside.
+fn database(directory: &Path) -> Outcome<Database> {
+    let path = directory.join(FILE);
+    fs::create_dir_all(directory).map_err(|error| failed(redb::Error::Io(error)))?;
+    let database = match create(&path) {
+        Err(error) if is_no_database(&error) => {
+            let shown = path.display();
+            tracing::error!(path = %shown, %error, "the history cannot be read, and is put aside");
+            let aside = directory.join(UNREADABLE_FILE);
+            fs::rename(&path, aside).map_err(|error| failed(redb::Error::Io(error)))?;
+            create(&path)
+        }
+        opened => opened,
+    };
+    let database = database.map_err(failed)?;
+    // Made now, so that reading finds the table.
+    let transaction = database.begin_write().map_err(failed)?;
+    transaction.open_table(MOMENTS).map_err(failed)?;
+    transaction.commit().map_err(failed)?;
+    Ok(database)
+}
+
+/// Whether more can be written, behind what is there, than was written: tried in a file of its own, which leaves no trace.
+fn try_room(directory: &Path) -> io::Result<()> {
+    let path = directory.join(ROOM_FILE);
+    let taken = fs::metadata(directory.join(FILE)).map_or(0, |file| file.len());
+    let tried = fs::File::create(&path).and_then(|mut file| {
+        io::Seek::seek(&mut file, io::SeekFrom::Start(taken))?;
+        io::Write::write_all(&mut file, &[0; ROOM_BYTES])?;
+        file.sync_all()
+    });
+    let _ = fs::remove_file(&path);
+    tried
 }
 
 fn create(path: &Path) -> Result<Database, DatabaseError> {
@@ -333,14 +391,11 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let most: u64 = 4 << 20;
         let archive = Archive::open(directory.path(), WEEK * 1_000, most).unwrap();
-        let transaction = archive
-            .database
-            .read()
-            .unwrap()
-            .as_ref()
-            .unwrap()
-            .begin_write()
-            .unwrap();
+        let state = archive.database.read().unwrap();
+        let State::Open(database) = &*state else {
+            panic!("{state:?}");
+        };
+        let transaction = database.begin_write().unwrap();
         {
             // As many as there may be, at once: each by itself would be waited for.
             let mut moments = transaction.open_table(MOMENTS).unwrap();
@@ -352,6 +407,7 @@ mod tests {
             }
         }
         transaction.commit().unwrap();
+        drop(state);
         let full = u32::try_from(archive.bounds().most_moments).unwrap();
         (full..full + 500).for_each(|step| assert!(archive.add(&point(step))));
         let bytes = fs::metadata(directory.path().join(FILE)).unwrap().len();

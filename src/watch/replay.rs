@@ -158,6 +158,9 @@ impl Replay {
                     let Some((place, component)) = self.sites.get(id) else {
                         return Err(format!("site {id} was not introduced"));
                     };
+                    if !live.is_sorted_by_key(|(birth, ..)| birth) {
+                        return Err(format!("births of site {id} are out of order"));
+                    }
                     let begin = observation.cohorts.len();
                     let live = live.iter().map(|(birth, samples, objects, bytes)| Cohort {
                         birth: *birth,

@@ -10,11 +10,15 @@ mod cli; // the binary: flags, exit codes, signals, foreign processes
 mod client; // not tests: the least HTTP client
 mod collectors; // readings from trees of our own making: procfs, control groups v1 and v2
 mod config; // profiles, overlays, and every mistake at once
+mod corpus; // what fuzzers found interesting, fed to every parser again
 mod dashboards; // what the committed dashboards ask and show, without a Grafana
 mod deploy; // what an operator is given beside the binary: units, completions, manual pages, sockets
 mod docs; // what documents say of the code: floors, files, features, links
 mod embedding;
 mod evidence; // profiles on disk from before the last restart
+mod faults; // every fault that is survived, and the tests that show it: the table
+#[path = "../support/foreign/mod.rs"]
+mod foreign; // not tests: what must hold for foreign input, whatever it is
 mod history; // the past on disk: across restarts, and where it has no place
 mod openapi; // the document of the HTTP interface, and every answer of these tests against it
 #[cfg(feature = "web-config")]

@@ -308,6 +308,23 @@ fn the_same_observations_give_the_same_answer_and_a_clock_set_back_begins_anew()
     assert!(detector.reserved_bytes() < 1 << 20);
 }
 
+/// A machine that slept for a day: nothing was born meanwhile, and what lived lives on.
+#[test]
+fn a_clock_that_jumps_ahead_suspects_nobody() {
+    let day = 24.0 * 60.0;
+    let born = |from: f64| (0..120).map(move |at| from + f64::from(at) / 2.0);
+    let busy = born(0.0).chain(born(day)).map(|birth| (birth, birth + 5.0));
+    let held = (0..20).map(|at| (f64::from(at) / 2.0, FOR_EVER));
+    let sites = [Site::new(1, busy), Site::new(2, held)];
+    let (changes, mut detector) = run(&sites, 60);
+    assert!(changes.is_empty(), "{changes:?}");
+    for tick in 0..120 {
+        let found = detector.observe(&observe(&sites, day + f64::from(tick) / 2.0));
+        assert!(found.is_empty(), "{tick}: {found:?}");
+    }
+    assert!(detector.suspects().is_empty());
+}
+
 #[test]
 fn suspects_outlast_a_time_without_sampling() {
     let sites = [Site::steady(1, 0.5, 40.0, 200.0, FOR_EVER)];

@@ -1,6 +1,7 @@
 //! Scenes: a process uses so much memory for so long, and people are told.
 
 mod blame;
+mod clock;
 mod restart;
 mod telling;
 
