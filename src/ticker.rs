@@ -66,11 +66,15 @@ impl Ticker {
         let last = self.recorder.history().points().next_back().copied();
         if let (Some(moment), Some(archive)) = (last, self.recorder.archive()) {
             let (archive, own) = (Arc::clone(archive), Arc::clone(self.recorder.own()));
-            spawn_blocking(move || {
-                if !archive.add(&moment) {
-                    own.history_failed();
-                }
-            });
+            if archive.is_busy() {
+                own.history_failed();
+            } else {
+                spawn_blocking(move || {
+                    if !archive.add(&moment) {
+                        own.history_failed();
+                    }
+                });
+            }
         }
         if let Some(moment) = last
             && let Some(look) = self.leaks.begin()

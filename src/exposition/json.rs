@@ -1,6 +1,6 @@
 //! The shape that every JSON answer and error has.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -126,6 +126,25 @@ impl ApiError {
     }
 }
 
+/// A time in RFC 3339, which has none before 1970 and behind the year 9999: what was kept may say anything.
 pub(super) fn timestamp(time: SystemTime) -> String {
+    const LAST: Duration = Duration::from_millis(253_402_300_799_999);
+    let time = time.clamp(UNIX_EPOCH, UNIX_EPOCH + LAST);
     humantime::format_rfc3339_millis(time).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_time_has_a_timestamp() {
+        let day = Duration::from_secs(24 * 3600);
+        for (time, text) in [
+            (UNIX_EPOCH - day, "1970-01-01T00:00:00.000Z"),
+            (UNIX_EPOCH + day * 3_000_000, "9999-12-31T23:59:59.999Z"),
+        ] {
+            assert_eq!(timestamp(time), text);
+        }
+    }
 }

@@ -4,7 +4,7 @@
 //! keeps its cache small. A moment takes some fifty bytes, so a week of half minutes is one megabyte.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockWriteGuard};
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockWriteGuard, TryLockError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use std::{fs, io};
 
@@ -156,6 +156,11 @@ impl Archive {
         {
             *state = State::Failed(Some(database));
         }
+    }
+
+    /// Whether somebody adds a moment now: where the disk hangs, those who wait for it must not become ever more.
+    pub(crate) fn is_busy(&self) -> bool {
+        matches!(self.is_failing.try_lock(), Err(TryLockError::WouldBlock))
     }
 
     /// Adds a moment, and forgets what is too old or too much. What goes wrong is told once; says whether it stands there now.

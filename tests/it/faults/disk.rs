@@ -18,7 +18,7 @@ enum Fault {
 }
 
 const HISTORY_FAILS: &str = "the history cannot be written, will go on trying";
-const ALERTS_FAIL: &str = "alerts cannot be kept on disk, will go on trying";
+const ALERTS_FAIL: &str = "cannot be kept on disk, will go on trying what=\"alerts\"";
 const EVIDENCE_FAILS: &str = "evidence cannot be kept";
 
 /// One that writes everything that it can every second, so near its limit that evidence is due.
