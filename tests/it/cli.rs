@@ -66,7 +66,8 @@ impl Drop for Running {
     }
 }
 
-fn until<T>(what: &str, mut ready: impl FnMut() -> Option<T>) -> T {
+/// Waits until something comes about.
+pub(crate) fn until<T>(what: &str, mut ready: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + Duration::from_secs(30);
     loop {
         if let Some(value) = ready() {

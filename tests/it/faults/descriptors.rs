@@ -4,7 +4,8 @@ use std::io::Write as _;
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use super::program::{Program, until};
+use super::program::Program;
+use crate::cli::until;
 use crate::client::connect;
 
 /// Descriptors of the program: fewer than it has places for connections.

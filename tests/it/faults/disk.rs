@@ -7,7 +7,8 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-use super::program::{Program, until};
+use super::program::Program;
+use crate::cli::until;
 
 /// What happens to the directories.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

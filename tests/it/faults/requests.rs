@@ -4,7 +4,8 @@ use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-use super::program::{Program, until};
+use super::program::Program;
+use crate::cli::until;
 use crate::client::{connect, get, send};
 use crate::server::served;
 
