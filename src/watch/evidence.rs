@@ -28,6 +28,8 @@ pub(crate) struct Guard {
     watch: Mutex<Watch>,
     is_capturing: AtomicBool,
     was_skipped: AtomicBool,
+    /// Whether the last capture failed, which is told once.
+    is_failing: AtomicBool,
 }
 
 impl Guard {
@@ -51,6 +53,7 @@ impl Guard {
             watch: Mutex::new(Watch::new(options)),
             is_capturing: AtomicBool::new(false),
             was_skipped: AtomicBool::new(false),
+            is_failing: AtomicBool::new(false),
         }))
     }
 
@@ -162,12 +165,15 @@ impl Due {
             Ok(_) => watch.captured(self.now, self.used),
             Err(_) => watch.failed(self.now, self.used),
         });
+        let is_failing = outcome.is_err();
+        let was_failing = self.guard.is_failing.swap(is_failing, Ordering::Relaxed);
         match outcome {
             Ok(id) => {
                 let (used, limit) = (self.used, self.limit);
                 tracing::warn!(id, used, limit, "memory limit is near: evidence kept");
             }
-            Err(error) => tracing::error!(%error, "evidence cannot be kept"),
+            Err(error) if was_failing => tracing::debug!(%error, "evidence cannot be kept again"),
+            Err(error) => tracing::error!(%error, "evidence cannot be kept, will go on trying"),
         }
     }
 }
