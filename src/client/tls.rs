@@ -25,7 +25,7 @@ pub(crate) struct TlsFiles {
 }
 
 /// What stood in the files.
-#[derive(Clone, Default)]
+#[derive(Clone, Default, PartialEq)]
 pub(crate) struct Certificates {
     ca: Option<Vec<u8>>,
     /// Certificate and key.

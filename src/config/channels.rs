@@ -67,6 +67,19 @@ pub enum ChannelTarget {
     },
 }
 
+impl ChannelTarget {
+    /// Whether it needs certificates that files hold.
+    pub(crate) fn has_certificates(&self) -> bool {
+        match self {
+            Self::Log => false,
+            Self::Webhook { tls, .. }
+            | Self::Slack { tls, .. }
+            | Self::Pagerduty { tls, .. }
+            | Self::Alertmanager { tls, .. } => *tls != ChannelTls::default(),
+        }
+    }
+}
+
 /// The header of that name.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]

@@ -151,7 +151,10 @@ impl Parts {
         let push = crate::push::Settings::resolve(&config, resource.clone(), super::variable)?;
         let outlets = match same(|old, new| {
             let of = |config: &Config| (config.alerts.delivery, config.sampling.interval);
-            of(old) == of(new) && old.alerts.channels == new.alerts.channels
+            let channels = &new.alerts.channels;
+            // Certificates may have changed, although the files have the names of before.
+            let has_files = channels.iter().any(|one| one.target.has_certificates());
+            of(old) == of(new) && old.alerts.channels == *channels && !has_files
         }) {
             _ if !config.alerts.enabled => None,
             Some(Self {
@@ -171,10 +174,8 @@ impl Parts {
             match before.and_then(|before| before.alerts.as_ref()) {
                 None => Arc::new(AlertManager::new(&config, &job, instance, outlets)),
                 Some(alerts)
-                    if same(|old, new| {
-                        (&old.alerts, old.sampling.interval) == (&new.alerts, new.sampling.interval)
-                    })
-                    .is_some() =>
+                    if Arc::ptr_eq(alerts.outlets(), &outlets)
+                        && same(|old, new| old.alerts == new.alerts).is_some() =>
                 {
                     Arc::clone(alerts)
                 }

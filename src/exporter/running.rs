@@ -201,13 +201,10 @@ impl Running {
         let before = std::mem::replace(&mut self.parts, parts);
         self.current.replace(self.parts.api(&self.base));
         self.front.send_replace(self.parts.front());
-        let (old, new) = (&before.config, &self.parts.config);
         #[cfg(feature = "otlp")]
-        let pushes_anew = (&old.otlp, &old.metrics) != (&new.otlp, &new.metrics);
-        #[cfg(not(feature = "otlp"))]
-        let _ = old;
+        let pushes_anew = before.push != self.parts.push;
         if let Some(applied) = &self.applied {
-            applied(new);
+            applied(&self.parts.config);
         }
         self.tick();
         if let (Some(alerts), None) = (&before.alerts, &self.parts.alerts) {

@@ -23,7 +23,7 @@ const DEFAULT_HTTP: &str = "http://localhost:4318";
 const DEFAULT_EXPORT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What a pusher needs to know.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Settings {
     pub(super) protocol: Protocol,
     pub(super) endpoint: String,

@@ -436,3 +436,37 @@ fn a_signal_has_the_file_read_anew() {
     Command::new("kill").arg(&pid).status().unwrap();
     assert!(child.0.wait().unwrap().success());
 }
+
+/// Certificates are read anew, although the configuration names the files of before.
+#[cfg(feature = "web-config")]
+#[test]
+fn certificates_that_have_changed_are_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("ca.pem");
+    let authority = |file: &std::path::Path| {
+        let authority = crate::pki::Authority::new();
+        std::fs::write(file, authority.certificate.pem()).unwrap();
+    };
+    authority(&file);
+    for (yaml, key) in [
+        (
+            format!(
+                "alerts: {{channels: [{{name: a, kind: webhook, url: 'https://127.0.0.1:1', ca_file: {file:?}}}]}}"
+            ),
+            "alerts.channels[0].ca_file: ",
+        ),
+        (
+            format!("otlp: {{enabled: true, endpoint: 'https://127.0.0.1:1', ca_file: {file:?}}}"),
+            "otlp.ca_file: ",
+        ),
+    ] {
+        let exporter = Document::new(&format!("{LISTEN}{yaml}")).start();
+        assert!(exporter.reload().unwrap().changed.is_empty());
+        std::fs::write(&file, "no certificate").unwrap();
+        let error = exporter.reload().unwrap_err().to_string();
+        assert!(error.starts_with(key), "{error}");
+        authority(&file);
+        exporter.reload().unwrap();
+        exporter.stop();
+    }
+}
