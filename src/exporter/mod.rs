@@ -127,6 +127,8 @@ impl Builder {
         // On threads for what takes long the component is left only when they end.
         let in_own = || std::mem::forget(OWN.enter());
         let runtime = OwnRuntime::new(in_own).map_err(Error::thread)?;
+        // Before a port is open that nobody would guard.
+        let gate = parts::gate(serve, &config)?;
         let entered = runtime.enter();
         let bound = match (serve, listeners.is_empty()) {
             (false, _) => exposition::bind(&[])?,
@@ -143,7 +145,7 @@ impl Builder {
             serve,
             source.is_some().then(|| reload.clone()),
         );
-        let parts = Parts::first(&base, config)?;
+        let parts = Parts::first(&base, config, gate)?;
         let recorder = Arc::clone(&base.recorder);
         recorder.own().config_taken(base.session.started);
         let current = Current::new(parts.api(&base));

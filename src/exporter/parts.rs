@@ -93,8 +93,8 @@ impl Parts {
     ///
     /// # Errors
     /// Whatever cannot be opened or read.
-    pub(super) fn first(base: &Base, config: Config) -> Result<Self, Error> {
-        Self::make(base, config, None)
+    pub(super) fn first(base: &Base, config: Config, gate: Arc<Gate>) -> Result<Self, Error> {
+        Self::make(base, config, gate, None)
     }
 
     /// Those in the place of these, of which what has not changed is used again. After an error these are as they were.
@@ -102,7 +102,15 @@ impl Parts {
     /// # Errors
     /// As [`first`](Self::first).
     pub(super) fn next(&self, base: &Base, config: Config) -> Result<Self, Error> {
-        let next = Self::make(base, config, Some(self))?;
+        let guarded_by = |config: &Config| {
+            let web = &config.web;
+            (web.config_file.clone(), web.auth_exempt_paths.clone())
+        };
+        let gate = match guarded_by(&self.config) == guarded_by(&config) {
+            true => Arc::clone(&self.gate),
+            false => gate(base.serves, &config)?,
+        };
+        let next = Self::make(base, config, gate, Some(self))?;
         let (old, new) = (&self.config, &next.config);
         if (&old.sampling, &old.limits, &old.history) != (&new.sampling, &new.limits, &new.history)
         {
@@ -125,22 +133,15 @@ impl Parts {
         Ok(next)
     }
 
-    fn make(base: &Base, config: Config, before: Option<&Self>) -> Result<Self, Error> {
+    fn make(
+        base: &Base,
+        config: Config,
+        gate: Arc<Gate>,
+        before: Option<&Self>,
+    ) -> Result<Self, Error> {
         // What stays if this is the same in both configurations.
         let same = |is_same: fn(&Config, &Config) -> bool| {
             before.filter(|before| is_same(&before.config, &config))
-        };
-        let gate = same(|old, new| {
-            let of = |config: &Config| {
-                let web = &config.web;
-                (web.config_file.clone(), web.auth_exempt_paths.clone())
-            };
-            of(old) == of(new)
-        });
-        let gate = match gate {
-            Some(before) => Arc::clone(&before.gate),
-            None if base.serves => Arc::new(Gate::open(&config.web)?),
-            None => Arc::default(),
         };
         let guard = match same(|old, new| old.limits.evidence == new.limits.evidence) {
             Some(before) => before.guard.clone(),
@@ -244,6 +245,17 @@ pub(super) fn sample(config: &Config) {
     let mut options = SamplingOptions::every(allocations.sample_interval);
     options.max_live_samples = allocations.max_live_samples;
     heap::sample(options);
+}
+
+/// What stands before a server of our own.
+///
+/// # Errors
+/// Every mistake in the web configuration file.
+pub(super) fn gate(serves: bool, config: &Config) -> Result<Arc<Gate>, Error> {
+    match serves {
+        true => Ok(Arc::new(Gate::open(&config.web)?)),
+        false => Ok(Arc::default()),
+    }
 }
 
 fn open_guard(base: &Base, config: &Config) -> Result<Option<Arc<Guard>>, Error> {

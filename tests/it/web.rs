@@ -317,10 +317,11 @@ fn a_file_that_is_wrong_at_the_start_is_a_mistake_of_the_configuration() {
         "basic_auth_users: {ada: hunter2}\ntls_server_config: {min_version: TLS10, cert_file: none.crt, key_file: none.key}\n",
     );
     let mut config = Config::production();
-    config.web.listen_address = vec!["127.0.0.1:0".parse().unwrap()];
+    // An address that no machine has: the file is read before a port is opened.
+    config.web.listen_address = vec!["192.0.2.1:9".parse().unwrap()];
     config.web.config_file = Some(folder.path("web.yml"));
     let error = Exporter::start(config.clone()).unwrap_err();
-    assert!(error.is_config());
+    assert!(error.is_config(), "{error}");
     let message = error.to_string();
     assert_eq!(message.lines().count(), 4, "{message}");
     let file = format!("{}: ", folder.path("web.yml").display());
