@@ -99,18 +99,16 @@ impl Recorder {
         let history_bytes = self.history().reserved_bytes();
         let mut sampler = lock(&self.sampler);
         let (sampler, snapshot) = &mut *sampler;
-        let process = |snapshot: &Snapshot| {
-            let process = snapshot.process.get()?;
-            Some((process.pid, process.start_time))
-        };
-        let before = process(snapshot).or(*lock(&self.watched));
         sampler.sample(snapshot, history_bytes);
-        let now = process(snapshot);
+        let process = snapshot.process.get();
+        let now = process.map(|process| (process.pid, process.start_time));
+        let mut watched = lock(&self.watched);
+        let before = *watched;
         let is_another = before.zip(now).is_some_and(|(before, now)| {
             let starts = before.1.zip(now.1);
             before.0 != now.0 || starts.is_some_and(|(before, now)| before != now)
         });
-        *lock(&self.watched) = now.or(before);
+        *watched = now.or(before);
         let point = Point::of(snapshot);
         let mut history = self.history();
         if is_another {
